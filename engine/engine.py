@@ -1,0 +1,387 @@
+"""The engine's front door: opens and closes sessions, and ties streams, output thread and worker together.
+
+Everything public belongs to the event loop. Knows no sockets and no HTTP.
+"""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import msgspec
+import structlog
+
+from liveglass.engine.clock import Clock, SystemClock
+from liveglass.engine.control import MAX_SEED, ControlState
+from liveglass.engine.errors import (
+    AtCapacity,
+    InvalidValue,
+    LiveglassError,
+    ModelFailed,
+    ModelNotReady,
+    NoSuchSession,
+    ServerClosing,
+)
+from liveglass.engine.frame import Pixels, SourceFrame
+from liveglass.engine.listing import ModelListing, list_models
+from liveglass.engine.metrics import Metrics
+from liveglass.engine.models import registry
+from liveglass.engine.options import SessionOptions, SessionRequest, first_control
+from liveglass.engine.stream.grid import Grid, staggered_start
+from liveglass.engine.stream.output import OutputThread
+from liveglass.engine.stream.session import Session
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.admission import Admission, Capacity
+from liveglass.engine.worker.process import WorkerSettings
+from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
+
+log = structlog.get_logger()
+
+READY_FOR_S = 10.0
+PROBE_BUDGET_S = 10.0
+REAP_EVERY_S = 1.0
+RETRY_AFTER_S = 10
+
+
+class EngineConfig(msgspec.Struct, frozen=True):
+    """How an engine runs.
+
+    Attributes:
+        device: `auto` is cuda, then mps, then cpu.
+        linger_s: how long a session without a name outlives its last connection.
+        queue_limit: how many sessions may wait for a place.
+        step_delay_ms: added to every step of any model, to test slowness.
+        threads: CPU threads of the model; 0 chooses.
+    """
+
+    model: str = "nano"
+    device: str = "auto"
+    linger_s: float = 30.0
+    queue_limit: int = 16
+    step_delay_ms: float = 0.0
+    worker_mode: WorkerMode = "process"
+    threads: int = 0
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether a real frame was generated within the last 10 s, and if not, why."""
+
+    ready: bool
+    reason: str = ""
+    generated_ms: float | None = None
+    age_s: float | None = None
+
+
+class Engine:
+    """One resident model and the sessions on it."""
+
+    def __init__(self, config: EngineConfig, *, metrics: Metrics | None = None, clock: Clock | None = None) -> None:
+        self.config = config
+        self.metrics = metrics or Metrics()
+        self.spec = registry.spec(config.model)
+        self._clock = clock or SystemClock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: dict[str, Session] = {}
+        self._queue: list[str] = []
+        self._output = OutputThread(self._clock)
+        self._closing = False
+        self._became_ready = asyncio.Event()
+        self._generated_at = -math.inf
+        self._generated_s = 0.0
+        self._probing: asyncio.Task[float] | None = None
+        self._reaper: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor(
+            WorkerSettings(config.model, config.device, config.threads, config.step_delay_ms / 1000, epoch=1),
+            config.worker_mode,
+            self._clock,
+            self._receive,
+            self._on_status,
+        )
+
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The open sessions by id; queued ones too."""
+        return MappingProxyType(self._sessions)
+
+    @property
+    def worker(self) -> WorkerStatus:
+        """How the worker is."""
+        return self._supervisor.status
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id; None in thread mode or while there is none."""
+        return self._supervisor.pid
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """What this machine is measured to hold, by the newest frames; None until the model is warm."""
+        worker = self.worker
+        if worker.state != "ready":
+            return None
+        return Capacity.measured(worker.cost, self.spec.default_steps, worker.device)
+
+    async def start(self) -> None:
+        """Start the worker and the output thread; returns before the model is warm."""
+        self._loop = asyncio.get_running_loop()
+        self._output.start()
+        self._supervisor.start()
+        self._reaper = self._loop.create_task(self._reap(), name="reaper")
+
+    async def close(self) -> None:
+        """End every session, then the output, then the worker; nothing is left."""
+        self._closing = True
+        for session_id in list(self._sessions):
+            self.end(session_id, "The server is shutting down.")
+        for task in (self._reaper, self._probing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await asyncio.to_thread(self._output.close)
+        await self._supervisor.close()
+
+    async def wait_ready(self) -> None:
+        """Return once the model is warm and measured."""
+        await self._became_ready.wait()
+
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        request: SessionRequest,
+        *,
+        session_id: str | None = None,
+        name: str | None = None,
+        control: ControlState | None = None,
+    ) -> Session:
+        """Open a session; it is admitted, or queued while the measured capacity is given away.
+
+        Args:
+            control: the state to go on with (a named session after a restart); else as `request` says.
+
+        Raises:
+            InvalidInput: something in `request` cannot be used.
+            NotAvailable: another model than the resident one.
+            AtCapacity: the queue is full, too.
+        """
+        if self._closing:
+            raise ServerClosing("The server is shutting down.")
+        options = SessionOptions.of(request)
+        self._check_model(request)
+        first = control or first_control(request, self.spec, secrets.randbelow(MAX_SEED + 1))
+        admitted = self._has_room()
+        if not admitted and len(self._queue) >= self.config.queue_limit:
+            raise AtCapacity(
+                f"{len(self._queue)} sessions are waiting for a place already.", retry_after_s=RETRY_AFTER_S
+            )
+        grid = Grid(
+            staggered_start(self._clock.now(), options.fps, [s.grid for s in self._sessions.values()]),
+            options.fps,
+        )
+        session = Session(
+            session_id or name or f"s_{secrets.token_hex(8)}",
+            name=name,
+            options=options,
+            spec=self.spec,
+            control=first,
+            grid=grid,
+            host=self,
+            metrics=self.metrics,
+            clock=self._clock,
+        )
+        self._sessions[session.id] = session
+        session.note_worker(self.worker)
+        if admitted:
+            self._admit(session)
+        else:
+            self._queue.append(session.id)
+            self._number_queue()
+        self._output.add(session)
+        self._count_sessions()
+        return session
+
+    def get(self, session_id: str) -> Session:
+        """The open session of that id.
+
+        Raises:
+            NoSuchSession: there is none.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise NoSuchSession("There is no session of this id, or it has ended.")
+        return session
+
+    def end(self, session_id: str, cause: str) -> None:
+        """End a session; who waits in the queue moves up.
+
+        Raises:
+            NoSuchSession: there is none.
+        """
+        session = self.get(session_id)
+        del self._sessions[session_id]
+        self._output.remove(session)
+        if session_id in self._queue:
+            self._queue.remove(session_id)
+        elif self._supervisor.link is not None:
+            self._supervisor.link.close_stream(session_id)
+        session.end(cause)
+        self._admit_waiting()
+        self._count_sessions()
+
+    def _check_model(self, request: SessionRequest) -> None:
+        if request.model is msgspec.UNSET or request.model == self.config.model:
+            return
+        registry.spec(request.model)
+        raise InvalidValue(
+            f"This server runs {self.config.model}, not {request.model}.",
+            hint=f"Leave model out, or start a server with --model {request.model}.",
+            field="model",
+        )
+
+    # --- admission --------------------------------------------------------------------------------------------------
+
+    def _has_room(self) -> bool:
+        admitted = len(self._sessions) - len(self._queue)
+        if admitted == 0:
+            return True
+        return not self._queue and self._holds(admitted + 1)
+
+    def _holds(self, sessions: int) -> bool:
+        capacity = self.capacity
+        return capacity is not None and capacity.holds(sessions)
+
+    def _admit(self, session: Session) -> None:
+        session.note_admission(Admission())
+        if self._supervisor.link is not None:
+            self._supervisor.link.open(session.open_message())
+
+    def _admit_waiting(self) -> None:
+        while self._queue:
+            admitted = len(self._sessions) - len(self._queue)
+            if admitted and not self._holds(admitted + 1):
+                break
+            self._admit(self._sessions[self._queue.pop(0)])
+        self._number_queue()
+        self._count_sessions()
+
+    def _number_queue(self) -> None:
+        for position, session_id in enumerate(self._queue, start=1):
+            self._sessions[session_id].note_admission(Admission("queued", position))
+
+    def _count_sessions(self) -> None:
+        self.metrics.sessions.labels("queued").set(len(self._queue))
+        self.metrics.sessions.labels("admitted").set(len(self._sessions) - len(self._queue))
+
+    async def _reap(self) -> None:
+        """End sessions that nobody has been connected to for a while; named ones stay."""
+        while True:
+            await asyncio.sleep(REAP_EVERY_S)
+            now = self._clock.now()
+            for session in list(self._sessions.values()):
+                if (
+                    session.name is None
+                    and not session.audience.attached
+                    and now - session.audience.detached_at > self.config.linger_s
+                ):
+                    self.end(session.id, f"Nobody was connected for {self.config.linger_s:.0f} s.")
+            # The cost of a frame is measured all the time; what was too much a minute ago may fit now.
+            self._admit_waiting()
+
+    # --- health -----------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelListing]:
+        """The models known here, and what the resident one measures."""
+        return list_models(self.config.model, self.worker)
+
+    def output_silent_s(self) -> float:
+        """How long the output thread has done nothing although a slot was due, seconds."""
+        return self._output.silent_s
+
+    async def readiness(self) -> Readiness:
+        """Whether a real frame was generated within the last 10 s; makes one on demand, one at a time."""
+        if self._clock.now() - self._generated_at > READY_FOR_S:
+            if self._probing is None or self._probing.done():
+                self._probing = asyncio.create_task(self._supervisor.probe(), name="readiness")
+            try:
+                # Shielded: other callers wait for the same frame.
+                self._generated_s = await asyncio.wait_for(asyncio.shield(self._probing), PROBE_BUDGET_S)
+            except LiveglassError as error:
+                return Readiness(ready=False, reason=error.message)
+            except TimeoutError:
+                # An answer that never comes must not be waited for by every later caller.
+                self._probing.cancel()
+                return Readiness(ready=False, reason=f"A frame took over {PROBE_BUDGET_S:.0f} s.")
+            self._generated_at = self._clock.now()
+        age_s = self._clock.now() - self._generated_at
+        return Readiness(ready=True, generated_ms=round(self._generated_s * 1000, 1), age_s=round(max(0.0, age_s), 3))
+
+    # --- what a session needs (any thread) --------------------------------------------------------------------------
+
+    def send(self, session: str, message: m.ToWorker) -> None:
+        """To the worker, if the session is admitted and there is one."""
+        link = self._supervisor.link
+        if link is not None and session not in self._queue:
+            link.send(message)
+
+    def put_source(self, session: str, frame: SourceFrame) -> bool:
+        """To the worker; True if it replaced a picture that nobody had taken."""
+        link = self._supervisor.link
+        return link is not None and link.put_source(session, frame)
+
+    def on_loop(self, call: Callable[[], None]) -> None:
+        """Run `call` on the event loop; after the loop's end nobody listens any more."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    # --- what the worker says ---------------------------------------------------------------------------------------
+
+    def _receive(self, message: m.ToServer, pixels: Pixels | None) -> None:
+        """On the link's thread."""
+        match message:
+            case m.Generated(session_id) if pixels is not None:
+                self._generated_at = self._clock.now()
+                self._generated_s = message.provenance.stages.model
+                session = self._sessions.get(session_id)
+                if session is not None:
+                    session.offer(message, pixels)
+            case m.SourceDone(session_id, replaced=True):
+                session = self._sessions.get(session_id)
+                if session is not None:
+                    session.count_replaced()
+            case m.Abandoned():
+                self.metrics.abandoned.inc()
+            case m.Failed(session_id, error):
+                self.metrics.broken.labels(error.code).inc()
+                session = self._sessions.get(session_id)
+                if session is not None:
+                    session.failed(ModelFailed(error.message, hint=error.hint))
+            case _:
+                pass
+
+    def _on_status(self, status: WorkerStatus) -> None:
+        """On the event loop: the worker is starting, ready or lost."""
+        self.metrics.worker_up.set(status.state == "ready")
+        if status.state == "lost":
+            self.metrics.worker_restarts.labels("lost").inc()
+            self._generated_at = -math.inf
+        if status.state == "ready":
+            self.metrics.load.observe(status.load_s)
+            self.metrics.capacity.set(Capacity.measured(status.cost, self.spec.default_steps, status.device).fps)
+            log.info("model ready", model=self.config.model, device=status.device, load_s=round(status.load_s, 2))
+            self._became_ready.set()
+            for session in self._sessions.values():
+                if session.id not in self._queue:
+                    self._reopen(session)
+            self._admit_waiting()
+        for session in self._sessions.values():
+            session.note_worker(status)
+
+    def _reopen(self, session: Session) -> None:
+        """Tell a new worker about a session, and give it the picture that the old one had last."""
+        link = self._supervisor.link
+        if link is None:
+            raise ModelNotReady("the worker was lost again")
+        link.open(session.open_message())
+        if session.newest_source is not None:
+            link.put_source(session.id, session.newest_source)

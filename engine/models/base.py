@@ -1,0 +1,153 @@
+"""What a family of models must provide; pure, imports no torch.
+
+The adapter contract is small on purpose. A control version of a session owns a *lane* (two for each session: the one in
+use and the one coming); all tensors live in fixed arenas cut into lanes, so that every call can later be captured in a
+CUDA graph. The worker's one thread calls an adapter; nothing else does.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from liveglass.engine.control import ControlState
+from liveglass.engine.frame import Pixels, Size
+
+Batch = NDArray[np.uint8]
+"""uint8 [B, H, W, 3], RGB."""
+
+Cond = Any
+"""Text, pooled and time embeddings of one control version: what they are is the adapter's own business."""
+
+GroupKey = tuple[int | float | str, ...]
+"""Only rows of equal key share a pass: weights, size, guidance, step."""
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """The words that a model understands, by kind, what else it takes for each of them, and those that say nothing."""
+
+    styles: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+    modifiers: tuple[str, ...] = ()
+    synonyms: dict[str, str] = {}
+    fillers: tuple[str, ...] = ()
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A named starting point: a chip in the studio's first row."""
+
+    name: str
+    prompt: str
+    strength: float = 0.6
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server may know of a model without loading it.
+
+    Attributes:
+        title: what people read.
+        valid_steps: the step counts that it was trained for.
+        default_steps: used where a session names none.
+        guidance: `none`: no effect; `embedded`: an input of the network; `cfg`: two rows of one pass.
+        negative: whether a negative prompt has an effect.
+        strength: what strength means with this model, in a sentence for people.
+        passes_camera: its output holds camera pixels (the pass-through models).
+        open_vocabulary: it takes any words; else `vocabulary` is all it knows.
+        bytes_per_lane: memory for one control version.
+    """
+
+    name: str
+    title: str
+    licence: str
+    valid_steps: tuple[int, ...]
+    default_steps: int
+    guidance: Literal["none", "embedded", "cfg"] = "none"
+    negative: bool = False
+    strength: str = ""
+    strength_has_effect: bool = True
+    prompt_has_effect: bool = True
+    passes_camera: bool = False
+    needs_source: bool = False
+    open_vocabulary: bool = True
+    vocabulary: Vocabulary = Vocabulary()
+    looks: tuple[Look, ...] = ()
+    bytes_per_lane: int = 0
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """A few-step sampler as a table: x ← a·x + b·F(c_in·x, t) + s·noise.
+
+    Attributes:
+        rows: one (t, c_in, a, b, s) for each pass, float32 values.
+        keep: how much of the encoded source the start holds.
+        noise: how much of `noise[lane, 0]` the start holds.
+    """
+
+    rows: tuple[tuple[float, float, float, float, float], ...]
+    keep: float = 0.0
+    noise: float = 1.0
+
+    @property
+    def steps(self) -> int:
+        """Denoise passes."""
+        return len(self.rows)
+
+
+class ModelAdapter(Protocol):
+    """A loaded model. Every method is called by the worker's one thread."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it is."""
+        ...
+
+    def open_lane(self, size: Size) -> int:
+        """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""
+        ...
+
+    def close_lane(self, lane: int) -> None:
+        """Give a lane back."""
+        ...
+
+    def encode_control(self, control: ControlState) -> Cond:
+        """The words as the network takes them."""
+        ...
+
+    def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
+        """The condition `progress` (0 to 1) of the way from `a` to `b`."""
+        ...
+
+    def schedule(self, control: ControlState) -> Schedule:
+        """The sampler's table for this control version; pure."""
+        ...
+
+    def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:
+        """The noise of one stream, drawn on the CPU from `seed` alone: the same seed, the same noise."""
+        ...
+
+    def write(self, lane: int, cond: Cond, schedule: Schedule, noise: NDArray[np.float32], strength: float) -> None:
+        """Put a control version into its lane."""
+        ...
+
+    def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
+        """Encode the sources (uint8 [H, W, 3] each, None: from words alone) and set the start of each lane."""
+        ...
+
+    def denoise(self, lanes: Sequence[int], step: int) -> None:
+        """One pass over the cohort, in place."""
+        ...
+
+    def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
+        """Decode: uint8 [H, W, 3] for each lane; commits carried state. Valid until the lane's next finish."""
+        ...
+
+    def reset(self, lane: int) -> None:
+        """Forget what the lane carries from frame to frame."""
+        ...
+
+    def group(self, control: ControlState, size: Size) -> GroupKey:
+        """Frames of equal key may run as one cohort."""
+        ...

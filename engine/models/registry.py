@@ -1,0 +1,48 @@
+"""Models by name: what the server may know of them, and how the worker loads one.
+
+`spec` imports no torch and is called in the server process; `load` does the work and is called in the worker.
+"""
+
+from collections.abc import Callable
+
+from liveglass.engine.errors import ModelNotFound
+from liveglass.engine.models.base import ModelAdapter, ModelSpec
+from liveglass.engine.models.passthrough import PassthroughAdapter, passthrough_spec
+from liveglass.engine.validation import did_you_mean
+
+NAMES = ("nano", "null", "sleep:60")
+"""What `liveglass models` lists; `sleep` takes any time."""
+
+
+def spec(name: str) -> ModelSpec:
+    """What is known of a model without loading it.
+
+    Raises:
+        ModelNotFound: no model of that name, with the nearest known one.
+    """
+    if name == "nano":
+        from liveglass.engine.models.nano.spec import nano_spec  # noqa: PLC0415 - only read when it is asked for
+
+        return nano_spec()
+    if name == "null" or name.startswith("sleep"):
+        return passthrough_spec(name)
+    raise ModelNotFound(f"There is no model {name!r}.", hint=did_you_mean(name, NAMES), field="model")
+
+
+def load(name: str, device: str, threads: int, on_stage: Callable[[str], None]) -> tuple[ModelAdapter, str]:
+    """Load a model's weights and return its adapter and the device that it runs on.
+
+    Args:
+        device: `auto` is cuda, then mps, then cpu.
+        threads: CPU threads of the model.
+        on_stage: told what is going on, for people who wait.
+
+    Raises:
+        ModelNotFound: no model of that name.
+    """
+    if name == "nano":
+        on_stage("loading")
+        from liveglass.engine.models.nano.adapter import load_nano  # noqa: PLC0415 - imports torch
+
+        return load_nano(device=device, threads=threads)
+    return PassthroughAdapter(spec(name).name), "cpu"

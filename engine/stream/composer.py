@@ -1,0 +1,95 @@
+"""From a pick to the picture that goes out, and the one gate that no camera pixel passes by accident; one thread.
+
+Every output (viewers, overlay, snapshot, recording) shows what `compose` returned and nothing else.
+"""
+
+from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, SourceFrame
+from liveglass.engine.options import SessionOptions
+from liveglass.engine.stream.grid import Grid
+from liveglass.engine.stream.picture import blended, slate
+from liveglass.engine.stream.scheduler import Pick
+
+
+class Composer:
+    """Makes the output frames of one session.
+
+    Attributes:
+        refused: pictures that held camera pixels and were not shown.
+        refusing: whether the newest slot was such a one.
+    """
+
+    def __init__(self, options: SessionOptions) -> None:
+        self.refused = 0
+        self.refusing = False
+        self._options = options
+        self._slate = slate(options.size)
+        self._shown: Pixels = self._slate
+        self._shown_base: Frame | None = None
+        self._shown_camera = False
+
+    def compose(
+        self, grid: Grid, slot: int, pick: Pick | None, newest_source: SourceFrame | None, now: float
+    ) -> OutputFrame:
+        """The frame of `slot`, picked at `now`.
+
+        Args:
+            pick: what the scheduler chose; None in panic: the safe picture, never the camera.
+            newest_source: shown only where the session's fallback is its visible camera.
+        """
+        base = pick.base if pick is not None else None
+        self.refusing = base is not None and base.provenance.holds_camera and not self._camera_allowed
+        if self.refusing:
+            self.refused += 1
+        if pick is None or base is None or self.refusing:
+            return self._standby(grid, slot, None if pick is None else newest_source, now)
+        pixels, camera = base.pixels, base.provenance.holds_camera
+        if pick.toward < 1.0:
+            pixels = blended(self._shown, base.pixels, pick.toward) if pick.toward else self._shown
+            camera = camera or self._shown_camera
+        self._shown, self._shown_base, self._shown_camera = pixels, base, camera
+        source = base.provenance.source
+        return OutputFrame(
+            slot=slot,
+            pts=grid.pts(slot),
+            kind=pick.kind,
+            pixels=pixels,
+            base=base,
+            version=base.provenance.version,
+            source_us=source.publisher_us if source else 0,
+            age_us=0,
+            holds_camera=camera,
+            is_new=pick.is_new,
+            deadline=grid.deadline(slot),
+            picked_at=now,
+        )
+
+    @property
+    def _camera_allowed(self) -> bool:
+        return self._options.camera_visible == "all"
+
+    def _standby(self, grid: Grid, slot: int, newest_source: SourceFrame | None, now: float) -> OutputFrame:
+        """The session's fallback: the slate, the last picture, or the camera where it is visible anyway."""
+        pixels, base, source_us, camera = self._slate, None, 0, False
+        if self._options.fallback == "camera" and self._camera_allowed and newest_source is not None:
+            pixels, source_us = newest_source.pixels, newest_source.stamp.publisher_us
+            camera = newest_source.stamp.is_camera
+        elif self._options.fallback == "hold" and self._shown_base is not None:
+            pixels, base = self._shown, self._shown_base
+            camera = self._shown_camera
+        else:
+            # What was shown before the slate is not faded in from afterwards.
+            self._shown, self._shown_camera = self._slate, False
+        return OutputFrame(
+            slot=slot,
+            pts=grid.pts(slot),
+            kind=FrameKind.STANDBY,
+            pixels=pixels,
+            base=base,
+            version=base.provenance.version if base else 0,
+            source_us=source_us,
+            age_us=0,
+            holds_camera=camera,
+            is_new=False,
+            deadline=grid.deadline(slot),
+            picked_at=now,
+        )

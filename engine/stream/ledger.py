@@ -1,0 +1,68 @@
+"""What a session's frames cost and how old they were, for its own statistics and the server's metrics; any thread."""
+
+import threading
+
+from liveglass.engine.events import Stats
+from liveglass.engine.frame import OutputFrame, Stages
+from liveglass.engine.metrics import Metrics
+from liveglass.engine.stream.measure import Meter
+
+
+class Ledger:
+    """Writes every figure down twice: for the session's `stats` and for `/metrics`."""
+
+    def __init__(self, metrics: Metrics, period_s: float) -> None:
+        self._metrics = metrics
+        self._period_s = period_s
+        self._meter = Meter()
+        self._lock = threading.Lock()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """A frame spent `seconds` in `stage`."""
+        with self._lock:
+            self._meter.stage(stage, seconds)
+        self._metrics.stage.labels(stage).observe(seconds)
+
+    def generated(self, stages: Stages, *, has_source: bool) -> None:
+        """The model finished a frame."""
+        for name in ("queue", "begin", "denoise", "finish", "transfer"):
+            if name != "queue" or has_source:
+                self.stage(name, getattr(stages, name))
+        self._metrics.generated.inc()
+
+    def replaced(self) -> None:
+        """An unread input gave way to a newer one."""
+        with self._lock:
+            self._meter.replaced += 1
+        self._metrics.replaced.inc()
+
+    def dropped(self, n: int) -> None:
+        """`n` frames were not sent to one slow viewer."""
+        with self._lock:
+            self._meter.dropped += n
+
+    def handed_over(self, output: OutputFrame, at: float, skipped: int) -> None:
+        """`output` was handed to transport at `at`, seconds, after `skipped` slots that nobody saw."""
+        metrics, late_s = self._metrics, at - output.deadline
+        missed = late_s > self._period_s / 2
+        with self._lock:
+            self._meter.missed += missed + skipped
+            motion, content = self._meter.slot(output, at)
+        metrics.slots.labels(output.kind.value).inc()
+        metrics.missed.labels("late").inc(missed)
+        metrics.missed.labels("skipped").inc(skipped)
+        metrics.lateness.labels("pick").observe(output.picked_at - output.deadline)
+        metrics.lateness.labels("handoff").observe(late_s)
+        for of, age in (("motion", motion), ("content", content)):
+            if age is not None:
+                metrics.age.labels(of).observe(age)
+
+    def new_in(self, seconds: float, now: float) -> int:
+        """How many slots of the last `seconds` showed a base for the first time."""
+        with self._lock:
+            return self._meter.new_in(seconds, now)
+
+    def stats(self, now: float) -> Stats:
+        """The figures of the last seconds, as of `now`."""
+        with self._lock:
+            return self._meter.stats(now)

@@ -1,0 +1,128 @@
+"""Which state a session is in and why, in words for people; pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from liveglass.engine.events import SessionState
+from liveglass.engine.frame import FrameKind
+
+INPUT_OLD_S = 1.0
+FEWEST_NEW_FPS = 6
+DEGRADED_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a state follows from.
+
+    Attributes:
+        queued: place in the queue; 0 when admitted.
+        worker: warming, ready or lost.
+        wants_source: whether pictures have to come in for anything to be generated.
+        input_age_s: since the newest source picture came in; None before the first.
+        base_shown: whether a generated picture is on show.
+        new_in_2_s: slots of the last two seconds whose base was shown for the first time.
+        serving_s: for how long the worker has been ready and pictures have been coming in.
+    """
+
+    closed: str = ""
+    queued: int = 0
+    panic: bool = False
+    paused: bool = False
+    worker: Literal["warming", "ready", "lost", "stopped"] = "ready"
+    stage: str = ""
+    worker_cause: str = ""
+    wants_source: bool = True
+    input_age_s: float | None = None
+    kind: FrameKind | None = None
+    base_shown: bool = False
+    camera_refused: bool = False
+    broken: str = ""
+    fps: int = 24
+    new_in_2_s: int = 0
+    serving_s: float = 0.0
+    ever_live: bool = False
+
+
+def derive(facts: Facts) -> SessionState:
+    """The state that follows from `facts`, with its cause wherever it is neither ready nor live."""
+    wanted = _as_asked(facts)
+    if wanted is not None:
+        return wanted
+    if facts.worker != "ready":
+        return _without_worker(facts)
+    if facts.camera_refused:
+        return SessionState(
+            "standby",
+            cause="This model passes camera pixels through, and this session hides its camera. "
+            "Open it with camera_visible: all.",
+        )
+    if facts.kind is FrameKind.STANDBY or not facts.base_shown:
+        return _without_picture(facts)
+    return _with_picture(facts)
+
+
+def _as_asked(facts: Facts) -> SessionState | None:
+    """What somebody decided, whatever the model does; None when it is to run."""
+    if facts.closed:
+        return SessionState("closed", cause=facts.closed)
+    if facts.panic:
+        return SessionState("panic", cause="Panic was pressed. The safe picture is shown until you resume.")
+    if facts.paused:
+        return SessionState("paused", cause="Paused. The last picture is repeated until you resume.")
+    if facts.queued:
+        return SessionState(
+            "queued",
+            cause=f"Every place that this machine can hold is taken. You are number {facts.queued} in the queue.",
+            position=facts.queued,
+        )
+    return None
+
+
+def _without_worker(facts: Facts) -> SessionState:
+    if not facts.ever_live:
+        return SessionState(
+            "warming", cause=facts.worker_cause or _warming(facts.stage), stage=facts.stage or "starting"
+        )
+    what = facts.worker_cause or "The model is not there."
+    state: Literal["standby", "degraded"] = "degraded" if facts.base_shown else "standby"
+    return SessionState(state, cause=f"{what} Another one is starting ({facts.stage or 'starting'}).")
+
+
+def _warming(stage: str) -> str:
+    return f"The model is warming up: {stage}." if stage else "The model is starting."
+
+
+def _without_picture(facts: Facts) -> SessionState:
+    if facts.broken:
+        return SessionState("standby", cause=facts.broken)
+    if not facts.ever_live:
+        return SessionState("ready")
+    if facts.wants_source and facts.input_age_s is not None and facts.input_age_s > INPUT_OLD_S:
+        return SessionState(
+            "standby",
+            cause=f"No camera picture for {_rough(facts.input_age_s)}. It goes on with the next one.",
+        )
+    return SessionState("standby", cause="There is nothing to show yet. It goes on with the next generated picture.")
+
+
+def _with_picture(facts: Facts) -> SessionState:
+    if facts.broken:
+        return SessionState("degraded", cause=facts.broken)
+    if facts.wants_source and facts.input_age_s is not None and facts.input_age_s > INPUT_OLD_S:
+        return SessionState(
+            "degraded",
+            cause=f"No camera picture for {_rough(facts.input_age_s)}. The last picture is repeated, for 10 s at most.",
+        )
+    new_fps = facts.new_in_2_s / DEGRADED_AFTER_S
+    if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and new_fps < FEWEST_NEW_FPS:
+        return SessionState(
+            "degraded",
+            cause=f"The model is behind: {new_fps:.0f} of {facts.fps} frames a second are new.",
+        )
+    return SessionState("live")
+
+
+def _rough(seconds: float) -> str:
+    """Seconds in coarse steps, so that the sentence does not change with every slot."""
+    return f"{int(seconds)} s" if seconds < 10 else f"over {int(seconds) // 10 * 10} s"

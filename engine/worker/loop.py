@@ -1,0 +1,339 @@
+"""The worker's one loop: take in what came, decide, generate, hand back; runs in the worker process.
+
+It never waits for the server while it has something to generate, never starts a frame from anything but the newest
+picture and the newest control version, and looks between two steps whether its work is still wanted.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from liveglass.engine.clock import Clock
+from liveglass.engine.errors import LiveglassError, ModelFailed
+from liveglass.engine.frame import Size, Stages
+from liveglass.engine.models.base import ModelAdapter
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.cost import CostMeter
+from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
+from liveglass.engine.worker.ring import CellPool, Ring
+from liveglass.engine.worker.work import StreamWork, inspect
+
+log = structlog.get_logger()
+
+PROBE_SIZE = Size(640, 360)
+WARMUP_FRAMES = 8
+UNCOUNTED_FRAMES = 2
+WARMUP_BUDGET_S = 1.0
+FAILURES_IN_A_ROW = 3
+
+
+class Inbox:
+    """Messages from the server, in order. The pipe's reader thread puts, the loop takes."""
+
+    def __init__(self) -> None:
+        self._messages: deque[m.ToWorker] = deque()
+        self._arrived = threading.Condition()
+
+    def put(self, message: m.ToWorker) -> None:
+        """A message came in."""
+        with self._arrived:
+            self._messages.append(message)
+            self._arrived.notify()
+
+    def take_all(self) -> list[m.ToWorker]:
+        """Everything that came since the last call; possibly nothing."""
+        with self._arrived:
+            taken = list(self._messages)
+            self._messages.clear()
+            return taken
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Return when there is a message or `timeout_s` seconds have passed."""
+        with self._arrived:
+            if not self._messages:
+                self._arrived.wait(timeout_s)
+
+
+class WorkerLoop:
+    """Serves every session of one resident model.
+
+    Args:
+        send: hands a message to the server; thread-safe.
+        step_delay_s: added to every step of any model, to test slowness with pictures that hold no camera pixels.
+
+    Attributes:
+        progress_at: when the frame in flight last got on; None when nothing is in flight. Read by the heartbeat.
+    """
+
+    def __init__(
+        self,
+        adapter: ModelAdapter,
+        inbound: Ring,
+        outbound: Ring,
+        send: Callable[[m.ToServer], None],
+        clock: Clock,
+        *,
+        epoch: int,
+        inbox: Inbox | None = None,
+        step_delay_s: float = 0.0,
+        max_batch: int = 1,
+    ) -> None:
+        self.inbox = inbox or Inbox()
+        self.meter = CostMeter()
+        self.progress_at: float | None = None
+        self.stopped = False
+        self._adapter = adapter
+        self._inbound = inbound
+        self._outbound = outbound
+        self._cells = CellPool(outbound.cells)
+        self._send = send
+        self._clock = clock
+        self._epoch = epoch
+        self._step_delay = threading.Event(), step_delay_s
+        self._max_batch = max_batch
+        self._streams: dict[str, StreamWork] = {}
+        self._cohort: Sequence[StreamWork] = ()
+        self._closing: list[StreamWork] = []
+        self._probes: deque[m.Probe] = deque()
+        self._probing: m.Probe | None = None
+        self._failures = 0
+        self._served = 0.0
+
+    def warm_up(self) -> None:
+        """Run a few frames, so that nothing is done for the first time under a user, and measure them.
+
+        The first ones are not counted: they touch memory and choose kernels.
+        """
+        spec = self._adapter.spec
+        for steps in spec.valid_steps:
+            spent, frames = 0.0, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1
+            for number in range(frames):
+                if number > UNCOUNTED_FRAMES and spent > WARMUP_BUDGET_S:
+                    break
+                self._take_in()
+                if self.stopped:
+                    return
+                seconds = self._run_probe(steps)
+                spent += seconds
+                if number >= UNCOUNTED_FRAMES:
+                    self.meter.add(steps, 1, seconds)
+
+    def run(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            Exception: what the model raised three times in a row with nothing finished in between; a fresh process
+                helps.
+        """
+        while not self.stopped:
+            self.step()
+
+    def step(self) -> None:
+        """One decision and what follows from it; what the model raises breaks the frame in flight and nothing else."""
+        try:
+            self._step()
+        except LiveglassError as error:
+            self._fail(error)
+        except Exception as error:
+            self._failures += 1
+            if self._failures == FAILURES_IN_A_ROW:
+                raise
+            log.warning("a frame failed", error=repr(error))
+            self._fail(ModelFailed(f"The model failed: {type(error).__name__}."))
+        finally:
+            self.progress_at = None
+            self._end_cohort()
+
+    def _step(self) -> None:
+        self._take_in()
+        if self.stopped:
+            return
+        if self._probes:
+            # Between two frames, never inside one: that would add its time to a picture that somebody waits for.
+            self._answer_probe(self._probes.popleft())
+            return
+        now = self._clock.now()
+        decision = plan(now, self._candidates(now), self.meter.table(), self._max_batch)
+        match decision:
+            case Wait(until):
+                times = [until, *(stream.retry_at for stream in self._streams.values())]
+                coming = [time for time in times if time is not None and time > now]
+                self.inbox.wait(min(coming) - now if coming else None)
+            case Start(cohort):
+                for session, slot in cohort:
+                    self._streams[session].aim_at(slot)
+                self._served = min(self._streams[session].served for session, _ in cohort)
+                self._generate([self._streams[session] for session, _ in cohort])
+
+    def _candidates(self, now: float) -> list[Candidate]:
+        """The sessions with something to generate."""
+        candidates = []
+        for stream in self._streams.values():
+            if not stream.has_work(now):
+                continue
+            # Time in which it wanted nothing gives no credit: whoever comes back from a rest would starve the others.
+            stream.served = max(stream.served, self._served)
+            candidates.append(
+                Candidate(
+                    stream.session,
+                    stream.grid,
+                    stream.control.params.steps,
+                    stream.last_slot,
+                    stream.served,
+                    self._adapter.group(stream.control, stream.size),
+                )
+            )
+        return candidates
+
+    def _take_in(self) -> None:
+        for message in self.inbox.take_all():
+            match message:
+                case m.NewSource():
+                    self._take_source(message)
+                case m.NewControl(session, control) if session in self._streams:
+                    self._streams[session].control = control
+                case m.SetRunning(session, running) if session in self._streams:
+                    self._streams[session].rest(not running)
+                case m.Freed(cell):
+                    self._cells.give(cell)
+                case m.OpenStream():
+                    self._open(message)
+                case m.CloseStream(session):
+                    self._close(session)
+                case m.Probe():
+                    self._probes.append(message)
+                case m.Stop():
+                    self.stopped = True
+                case _:
+                    # Control or running of a session that was closed meanwhile.
+                    pass
+
+    def _take_source(self, message: m.NewSource) -> None:
+        stream = self._streams.get(message.session)
+        if stream is None:
+            self._send(m.SourceDone(message.session, message.cell, replaced=True))
+            return
+        replaced = stream.offer_source(message.cell, message.stamp)
+        if replaced is not None:
+            self._send(m.SourceDone(message.session, replaced, replaced=True))
+
+    def _open(self, message: m.OpenStream) -> None:
+        try:
+            stream = StreamWork(message, self._adapter)
+        except ModelFailed as error:
+            self._send(m.Failed(message.session, error.body()))
+            return
+        self._streams[message.session] = stream
+
+    def _close(self, session: str) -> None:
+        stream = self._streams.pop(session, None)
+        if stream is None:
+            self._send(m.Closed(session))
+        elif stream in self._cohort:
+            # A frame in flight keeps its lane: the model is still writing into it.
+            self._closing.append(stream)
+        else:
+            self._let_go(stream)
+
+    def _let_go(self, stream: StreamWork) -> None:
+        for cell in stream.close():
+            self._send(m.SourceDone(stream.session, cell, replaced=False))
+        self._send(m.Closed(stream.session))
+
+    def _generate(self, cohort: Sequence[StreamWork]) -> None:
+        """One frame for each stream of the cohort, unless all of them are superseded on the way."""
+        started = self._clock.now()
+        self.progress_at = started
+        self._cohort = cohort
+        for stream in cohort:
+            done = stream.take_source()
+            if done is not None:
+                self._send(m.SourceDone(stream.session, done, replaced=False))
+            stream.pin(started)
+        if self._run(cohort, [stream.lane for stream in cohort], started):
+            self._account(cohort, started)
+
+    def _end_cohort(self) -> None:
+        """Nothing is in flight any more: who was closed meanwhile goes."""
+        self._cohort, self._probing = (), None
+        closing, self._closing = self._closing, []
+        for stream in closing:
+            self._let_go(stream)
+
+    def _run(self, cohort: Sequence[StreamWork], lanes: Sequence[int], started: float) -> bool:
+        """The model's three stages; False when the cohort was abandoned."""
+        clock, adapter = self._clock, self._adapter
+        adapter.begin(lanes, [stream.source_view(self._inbound) for stream in cohort])
+        began = clock.now()
+        steps = cohort[0].pinned.control.params.steps
+        for step in range(steps):
+            self.progress_at = clock.now()
+            self._delay()
+            adapter.denoise(lanes, step)
+            if step + 1 < steps and self._is_superseded(cohort):
+                for stream in cohort:
+                    stream.abandon()
+                    self._send(m.Abandoned(stream.session, stream.pinned.control.version))
+                return False
+        denoised = clock.now()
+        pictures = adapter.finish(lanes)
+        finished = clock.now()
+        stages = Stages(0.0, began - started, denoised - began, finished - denoised)
+        for stream, picture in zip(cohort, pictures, strict=True):
+            if stream in self._closing or stream.has_rested:
+                # Closed, or interrupted by a panic: what is in flight is for nobody.
+                continue
+            inspect(picture, stream.size, from_flat_source=adapter.spec.passes_camera)
+            cell = self._cells.take()
+            self._outbound.view(cell, stream.size)[:] = picture
+            self._send(m.Generated(stream.session, cell, stream.provenance(self._epoch, stages), clock.now()))
+        return True
+
+    def _is_superseded(self, cohort: Sequence[StreamWork]) -> bool:
+        """Whether nobody wants this cohort any more; never twice in a row, or a dragged slider starves the picture."""
+        self._take_in()
+        return all(self._streams.get(stream.session) is not stream or stream.is_superseded() for stream in cohort)
+
+    def _fail(self, error: LiveglassError) -> None:
+        """Tell whoever waits for what is in flight that it failed."""
+        now = self._clock.now()
+        for stream in self._cohort:
+            stream.forget(now)
+            self._send(m.Failed(stream.session, error.body()))
+        if self._probing is not None:
+            self._send(m.Probed(self._probing.id, 0.0, error.body()))
+
+    def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
+        self._failures = 0
+        seconds = self._clock.now() - started
+        self.meter.add(cohort[0].pinned.control.params.steps, len(cohort), seconds)
+        for stream in cohort:
+            stream.delivered(seconds / len(cohort))
+
+    def _delay(self) -> None:
+        never, seconds = self._step_delay
+        if seconds:
+            never.wait(seconds)
+
+    def _answer_probe(self, message: m.Probe) -> None:
+        self._probing = message
+        self.progress_at = self._clock.now()
+        self._send(m.Probed(message.id, self._run_probe(self._adapter.spec.default_steps), None))
+
+    def _run_probe(self, steps: int) -> float:
+        """One frame that nobody sees; returns its seconds."""
+        probe = StreamWork.probe(PROBE_SIZE, steps, self._adapter)
+        try:
+            probe.pin(self._clock.now())
+            lanes, picture = [probe.lane], probe.probe_picture()
+            begun = self._clock.now()
+            self._adapter.begin(lanes, [picture])
+            for step in range(steps):
+                self._delay()
+                self._adapter.denoise(lanes, step)
+            inspect(self._adapter.finish(lanes)[0], PROBE_SIZE, from_flat_source=self._adapter.spec.passes_camera)
+            return self._clock.now() - begun
+        finally:
+            probe.close()

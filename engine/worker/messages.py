@@ -1,0 +1,145 @@
+"""What crosses the process wall, as typed messages; pixels travel in the rings, never in here; pure."""
+
+import msgspec
+
+from liveglass.engine.control import ControlState
+from liveglass.engine.errors import ErrorBody
+from liveglass.engine.frame import Provenance, Size, SourceStamp
+from liveglass.engine.worker.cost import CostTable
+
+
+class OpenStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Make room for a session and follow its grid."""
+
+    session: str
+    size: Size
+    t0: float
+    fps: int
+    control: ControlState
+    has_source: bool
+    running: bool
+
+
+class CloseStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Forget a session; abandon its frame in flight."""
+
+    session: str
+
+
+class NewControl(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A newer control version; the older one is not started any more."""
+
+    session: str
+    control: ControlState
+
+
+class NewSource(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A source picture is in inbound `cell`, which belongs to the worker now."""
+
+    session: str
+    cell: int
+    stamp: SourceStamp
+
+
+class SetRunning(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Generate for this session, or rest (paused, panic)."""
+
+    session: str
+    running: bool
+
+
+class Freed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Outbound `cell` was copied out and belongs to the worker again."""
+
+    cell: int
+
+
+class Probe(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Generate one real frame that nobody sees."""
+
+    id: int
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Finish and leave."""
+
+
+class Loading(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Where warming up stands: loading, compiling, first frame."""
+
+    stage: str
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The model is warm and measured."""
+
+    device: str
+    load_s: float
+    cost: CostTable
+
+
+class Generated(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A finished frame is in outbound `cell`, which belongs to the server until it is freed."""
+
+    session: str
+    cell: int
+    provenance: Provenance
+    finished_at: float
+
+
+class SourceDone(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Inbound `cell` belongs to the server again; `replaced`: no frame was ever started from it."""
+
+    session: str
+    cell: int
+    replaced: bool
+
+
+class Closed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The last word about a stream that was closed: what comes after it belongs to a later one of the same id."""
+
+    session: str
+
+
+class Abandoned(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A frame in flight gave way to a newer version between two steps."""
+
+    session: str
+    version: int
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The model could not make a frame of this session; the others go on."""
+
+    session: str
+    error: ErrorBody
+
+
+class Probed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A probe's frame took so many seconds; or why there is none."""
+
+    id: int
+    seconds: float
+    error: ErrorBody | None
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """From a thread of its own, four times a second.
+
+    Attributes:
+        progress_at: when the frame in flight last got on; None when nothing is in flight.
+        cost: the table as measured by now.
+    """
+
+    progress_at: float | None
+    cost: CostTable
+
+
+class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The worker cannot go on, and why."""
+
+    error: ErrorBody
+
+
+ToWorker = OpenStream | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Stop
+ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Beat | Fatal

@@ -1,0 +1,182 @@
+"""The worker process from its first line to its last; also runs as a thread, for debugging.
+
+It is spawned, never forked, runs at a lower priority than the server, and leaves when its pipe closes, because then the
+server is gone.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import msgspec
+import structlog
+
+from liveglass.engine.clock import Clock, SystemClock
+from liveglass.engine.errors import LiveglassError, ModelFailed
+from liveglass.engine.models import registry
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.loop import Inbox, WorkerLoop
+from liveglass.engine.worker.ring import Ring
+
+log = structlog.get_logger()
+
+BEAT_S = 0.25
+NICENESS = 5
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """What a worker is started with.
+
+    Attributes:
+        threads: CPU threads of the model; 0 leaves one core to the server where there are more than two.
+        step_delay_s: added to every step, to test slowness.
+        epoch: counts the workers of one server.
+    """
+
+    model: str
+    device: str
+    threads: int
+    step_delay_s: float
+    epoch: int
+
+
+def model_threads(wanted: int) -> int:
+    """CPU threads for the model: as wanted, else all cores but one, which belongs to the server and to the browser."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return wanted or max(1, cores - 1)
+
+
+def run_process(connection: Connection, inbound: Ring, outbound: Ring, settings: WorkerSettings) -> None:
+    """The spawned process's main function; never returns to anything that matters."""
+    import signal  # noqa: PLC0415 - in thread mode signals belong to the server
+
+    # Both reach the whole process group; who ends when is the server's decision.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # Below the server; beside everybody else where the server could be lifted above them.
+        lifted = os.getpriority(os.PRIO_PROCESS, 0) < 0
+        os.setpriority(os.PRIO_PROCESS, 0, 0 if lifted else NICENESS)
+    # Read by the OpenMP runtime when torch is imported. Threads that spin for long at a barrier burn the core that the
+    # thread they wait for needs: beside another busy program, frames of 60 ms then take 2 s.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    serve(connection, inbound, outbound, settings, on_lost=lambda: os._exit(0))
+
+
+def serve(
+    connection: Connection,
+    inbound: Ring,
+    outbound: Ring,
+    settings: WorkerSettings,
+    *,
+    on_lost: Callable[[], None] = lambda: None,
+    clock: Clock | None = None,
+) -> None:
+    """Load the model, then serve until the pipe closes or a Stop comes.
+
+    Args:
+        on_lost: called on the reader's thread when the server's end of the pipe is gone.
+    """
+    clock = clock or SystemClock()
+    outlet = _Outlet(connection)
+    inbox = Inbox()
+    # It reads from the start: a server that goes away while the model loads must not leave it behind.
+    reader = threading.Thread(target=_read, args=(connection, inbox, on_lost), name="worker-reader", daemon=True)
+    reader.start()
+    try:
+        _load_and_run(outlet, inbox, inbound, outbound, settings, clock=clock)
+    finally:
+        shut(connection)
+        reader.join()
+        connection.close()
+
+
+def shut(connection: Connection) -> None:
+    """End a pipe for both of its ends: unlike closing it, this wakes whoever is waiting at either of them."""
+    if sys.platform != "win32":
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as pipe:
+            pipe.shutdown(socket.SHUT_RDWR)
+
+
+def _load_and_run(
+    outlet: "_Outlet", inbox: Inbox, inbound: Ring, outbound: Ring, settings: WorkerSettings, *, clock: Clock
+) -> None:
+    started = clock.now()
+    try:
+        adapter, device = registry.load(
+            settings.model,
+            settings.device,
+            model_threads(settings.threads),
+            lambda stage: outlet.send(m.Loading(stage)),
+        )
+        loop = WorkerLoop(
+            adapter,
+            inbound,
+            outbound,
+            outlet.send,
+            clock,
+            inbox=inbox,
+            epoch=settings.epoch,
+            step_delay_s=settings.step_delay_s,
+        )
+        outlet.send(m.Loading("first frame"))
+        loop.warm_up()
+    except LiveglassError as error:
+        outlet.send(m.Fatal(error.body()))
+        return
+    except Exception as error:
+        log.exception("the model did not load")
+        outlet.send(m.Fatal(ModelFailed(f"The model did not load: {error}").body()))
+        return
+    outlet.send(m.Ready(device, clock.now() - started, loop.meter.table()))
+    stop_beating = threading.Event()
+    beats = threading.Thread(target=_beat, args=(outlet, loop, stop_beating), name="worker-beat", daemon=True)
+    beats.start()
+    try:
+        loop.run()
+    except Exception as error:
+        log.exception("the worker gives up")
+        outlet.send(m.Fatal(ModelFailed(f"The model failed again and again: {error}").body()))
+    finally:
+        stop_beating.set()
+        beats.join()
+
+
+class _Outlet:
+    """The worker's writing end; any of its threads may send."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def send(self, message: m.ToServer) -> None:
+        """Hand a message to the server; a server that is gone is noticed by the reader."""
+        data = self._encoder.encode(message)
+        with self._lock:
+            try:
+                self._connection.send_bytes(data)
+            except (BrokenPipeError, OSError):
+                log.debug("the server's end of the pipe is closed")
+
+
+def _read(connection: Connection, inbox: Inbox, on_lost: Callable[[], None]) -> None:
+    decoder = msgspec.msgpack.Decoder(m.ToWorker)
+    try:
+        while True:
+            message = decoder.decode(connection.recv_bytes())
+            inbox.put(message)
+            if isinstance(message, m.Stop):
+                return
+    except (EOFError, OSError):
+        inbox.put(m.Stop())
+        on_lost()
+
+
+def _beat(outlet: _Outlet, loop: WorkerLoop, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_S):
+        outlet.send(m.Beat(loop.progress_at, loop.meter.table()))

@@ -1,0 +1,277 @@
+"""What the worker knows of one session: its newest inputs, its lanes, and the frame in flight; one thread, no I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from liveglass.engine.control import ControlState, Params
+from liveglass.engine.errors import BrokenFrame, OutOfMemory
+from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages
+from liveglass.engine.models.base import Cond, ModelAdapter
+from liveglass.engine.stream.grid import Grid
+from liveglass.engine.worker.messages import OpenStream
+from liveglass.engine.worker.ring import Ring
+
+_LEAD_S = 1 / 24
+"""A transition counts from one slot before its first frame, so that this frame shows a part of it already."""
+
+_RETRY_S = 1.0
+"""A frame that failed is tried again after so long, even when no new input comes."""
+
+_FLAT_SAMPLE = 8
+"""Every eighth pixel in both directions is enough to tell a picture from one flat colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What the frame in flight belongs to: one control version and one source picture."""
+
+    control: ControlState
+    source: SourceStamp | None
+    progress: float
+    started_at: float
+
+
+class StreamWork:
+    """One session's side of the worker.
+
+    Attributes:
+        control: the newest version; a frame pins it when it starts.
+        running: False while the session is paused or in panic.
+        last_slot: the slot that the last frame was aimed at.
+        retry_at: when a frame that failed is tried again without a new input, seconds; None when none failed.
+        served: seconds of model time so far, for the fair share.
+    """
+
+    def __init__(self, opened: OpenStream, adapter: ModelAdapter) -> None:
+        self.session = opened.session
+        self.size = opened.size
+        self.grid = Grid(opened.t0, opened.fps)
+        self.control = opened.control
+        self.running = opened.running
+        self.has_source = opened.has_source
+        self.last_slot = -1
+        self.served = 0.0
+        self.retry_at: float | None = None
+        self._adapter = adapter
+        self._lanes = _two_lanes(adapter, self.size)
+        self._slot_before = -1
+        self._lane = 0
+        self._waiting: tuple[int, SourceStamp] | None = None
+        self._current: tuple[int, SourceStamp] | None = None
+        self._pinned: Pinned | None = None
+        self._written: tuple[int, float] | None = None
+        self._done: tuple[int, int, float] | None = None
+        self._just_abandoned = False
+        self._rested = False
+        self._transition = _Transition()
+        self._noise: tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] | None = None
+
+    @classmethod
+    def probe(cls, size: Size, steps: int, adapter: ModelAdapter) -> "StreamWork":
+        """A session that nobody opened, to see whether frames can be made."""
+        control = ControlState(version=1, params=Params(steps=steps, seed=1))
+        return cls(OpenStream("", size, 0.0, 24, control, has_source=False, running=True), adapter)
+
+    def probe_picture(self) -> Pixels:
+        """A picture that is nobody's: two gradients, uint8 [H, W, 3]."""
+        height, width, _ = self.size.shape
+        y, x = np.mgrid[0:height, 0:width]
+        return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)
+
+    @property
+    def lane(self) -> int:
+        """The lane of the pinned version."""
+        return self._lanes[self._lane]
+
+    @property
+    def pinned(self) -> Pinned:
+        """The frame in flight."""
+        if self._pinned is None:
+            raise RuntimeError("no frame was started")
+        return self._pinned
+
+    def offer_source(self, cell: int, stamp: SourceStamp) -> int | None:
+        """A newer source picture; returns the cell of one that no frame was started from, if any."""
+        replaced = self._waiting[0] if self._waiting else None
+        self._waiting = cell, stamp
+        return replaced
+
+    def rest(self, resting: bool) -> None:
+        """Stop generating, or begin again with the newest inputs, whatever was made of them before the rest."""
+        if self.running is resting:
+            self.running = not resting
+            self._rested = True
+            self._done = self.retry_at = None
+
+    def has_work(self, now: float) -> bool:
+        """Whether there is anything to generate that was not generated yet."""
+        if not self.running:
+            return False
+        newest = self._waiting or self._current
+        if self.has_source and newest is None:
+            return False
+        if self.retry_at is not None and now >= self.retry_at:
+            return True
+        seq = newest[1].seq if newest else -1
+        progress = self._transition.progress(self.control, now)
+        return self._done != (seq, self.control.version, progress)
+
+    def aim_at(self, slot: int) -> None:
+        """The next frame is for `slot`."""
+        self._slot_before, self.last_slot = self.last_slot, slot
+
+    def take_source(self) -> int | None:
+        """The frame to be started is made from the newest picture; returns a cell that is done with, if any."""
+        if self._waiting is None:
+            return None
+        done = self._current[0] if self._current else None
+        self._current, self._waiting = self._waiting, None
+        return done
+
+    def pin(self, now: float) -> None:
+        """Start a frame of the newest control version and the source taken last, and put the version in its lane."""
+        control, source = self.control, self._current[1] if self._current else None
+        # Pinned before the words are encoded: where that fails, it is this frame that failed.
+        self._pinned = Pinned(control, source, self._transition.progress(control, now), now)
+        self._rested, self.retry_at = False, None
+        cond, progress = self._transition.condition(control, now, self._adapter)
+        self._pinned = Pinned(control, source, progress, now)
+        if self._written != (control.version, progress):
+            if self._written is None or self._written[0] != control.version:
+                self._lane = 1 - self._lane
+            self._adapter.write(
+                self.lane,
+                cond,
+                self._adapter.schedule(control),
+                self._noise_for(control.params.seed),
+                control.params.strength,
+            )
+            self._written = control.version, progress
+
+    @property
+    def has_rested(self) -> bool:
+        """Whether a rest began or ended since the frame in flight started."""
+        return self._rested
+
+    def source_view(self, inbound: Ring) -> Pixels | None:
+        """The pinned source picture, uint8 [H, W, 3]; None where the frame comes from words alone."""
+        return inbound.view(self._current[0], self.size) if self._current else None
+
+    def is_superseded(self) -> bool:
+        """Whether a newer version (or a rest) came in, and giving up is allowed."""
+        newer = self.control.version != self.pinned.control.version
+        return self._rested or (newer and not self._just_abandoned)
+
+    def abandon(self) -> None:
+        """The frame in flight is given up; its slot is free again, and the next frame will not be given up."""
+        self._just_abandoned = True
+        self.last_slot = self._slot_before
+
+    def forget(self, now: float) -> None:
+        """The frame in flight failed at `now`: a new input or some time later, start from a clean lane."""
+        self._keep_done()
+        self.retry_at = now + _RETRY_S if self.running else None
+        self._written = None
+        for lane in self._lanes:
+            self._adapter.reset(lane)
+
+    def delivered(self, seconds: float) -> None:
+        """The frame in flight is out; it cost `seconds` of the model."""
+        self._keep_done()
+        self._just_abandoned = False
+        self.served += seconds
+
+    def _keep_done(self) -> None:
+        """Remember what the frame in flight was made of, unless a rest came in between: it is wanted again then."""
+        pinned = self.pinned
+        if not self._rested:
+            self._done = pinned.source.seq if pinned.source else -1, pinned.control.version, pinned.progress
+
+    def provenance(self, epoch: int, stages: Stages) -> Provenance:
+        """Everything that made the frame in flight."""
+        pinned = self.pinned
+        spec = self._adapter.spec
+        queue = pinned.started_at - pinned.source.captured_at if pinned.source else 0.0
+        return Provenance(
+            source=pinned.source,
+            version=pinned.control.version,
+            progress=pinned.progress,
+            seed=pinned.control.params.seed,
+            steps=pinned.control.params.steps,
+            model=spec.name,
+            holds_camera=spec.passes_camera and pinned.source is not None and pinned.source.is_camera,
+            epoch=epoch,
+            stages=Stages(queue, stages.begin, stages.denoise, stages.finish),
+        )
+
+    def close(self) -> Iterator[int]:
+        """Give the lanes back; returns the source cells that are done with."""
+        for lane in self._lanes:
+            self._adapter.close_lane(lane)
+        held = [kept[0] for kept in (self._current, self._waiting) if kept]
+        self._current = self._waiting = None
+        return iter(held)
+
+    def _noise_for(self, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        if self._noise is None or self._noise[0] != seed:
+            self._noise = seed, self._adapter.draw_noise(seed, self.size)
+        return self._noise[1]
+
+
+def _two_lanes(adapter: ModelAdapter, size: Size) -> tuple[int, int]:
+    """One for the version in use and one for the version to come, or none at all."""
+    first = adapter.open_lane(size)
+    try:
+        return first, adapter.open_lane(size)
+    except OutOfMemory:
+        adapter.close_lane(first)
+        raise
+
+
+class _Transition:
+    """From one version's words to the next one's, over the time that the version asks for."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._started_at = 0.0
+        self._from: Cond = None
+        self._to: Cond = None
+        self._shown: Cond = None
+
+    def progress(self, control: ControlState, now: float) -> float:
+        """0 to 1; 1 where nothing is to be blended."""
+        if control.version != self._version:
+            return 0.0 if control.transition_ms and self._to is not None else 1.0
+        if not control.transition_ms or self._from is None:
+            return 1.0
+        return min(1.0, (now - self._started_at) * 1000 / control.transition_ms)
+
+    def condition(self, control: ControlState, now: float, adapter: ModelAdapter) -> tuple[Cond, float]:
+        """What the network gets at `now`, and how far along it is."""
+        if control.version != self._version:
+            self._from = self._shown if control.transition_ms else None
+            self._to = adapter.encode_control(control)
+            self._version, self._started_at = control.version, now - _LEAD_S
+        progress = self.progress(control, now)
+        self._shown = self._to if progress >= 1 else adapter.blend(self._from, self._to, progress)
+        return self._shown, progress
+
+
+def inspect(picture: Pixels, size: Size, *, from_flat_source: bool) -> None:
+    """Refuse a picture that no working model makes.
+
+    Args:
+        from_flat_source: a pass-through model may show a covered lens.
+
+    Raises:
+        BrokenFrame: a wrong size or type, or one flat colour (what NaN becomes in uint8).
+    """
+    if picture.shape != size.shape or picture.dtype != np.uint8:
+        raise BrokenFrame(f"The model returned {picture.dtype} {picture.shape} instead of uint8 {size.shape}.")
+    if from_flat_source:
+        return
+    sample = picture[::_FLAT_SAMPLE, ::_FLAT_SAMPLE]
+    if sample.min() == sample.max():
+        raise BrokenFrame(f"The model returned one flat colour ({sample.min()}).")
