@@ -1,0 +1,255 @@
+"""The built-in model behind the adapter contract: one frame of one lane at a time, nothing computed twice.
+
+What depends on the prompt is computed when a lane is written, what depends on the camera once for each frame; only the
+denoiser runs for each step. A batch would double every frame's age on a CPU, so lanes run one after the other. Every
+pixel that comes out was painted by the decoder. Runs on the worker's one thread.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from liveglass.engine.control import ControlState
+from liveglass.engine.errors import OutOfMemory
+from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice
+from liveglass.engine.models.nano.network import (
+    LATENT_CHANNELS,
+    TEXTURE_CHANNELS,
+    Features,
+    PaintCondition,
+    PassCondition,
+    coordinates,
+)
+from liveglass.engine.models.nano.sizes import working_size
+from liveglass.engine.models.nano.spec import nano_spec
+from liveglass.engine.models.sampling import flow_euler_clean
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_LANES = 256
+
+
+class _Lane:
+    """One control version of one session: its conditions, its noise and the frame in the making."""
+
+    def __init__(self, size: Size, device: torch.device) -> None:
+        self.size = size
+        self.width, self.height = working_size(size.width, size.height)
+        self.places = coordinates(self.height // 8, self.width // 8).to(device)
+        self.text: Tensor | None = None
+        self.strength = 0.0
+        self.present = 1.0
+        self.schedule = Schedule(rows=())
+        self.noise: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.passes: list[PassCondition] = []
+        self.painting: PaintCondition | None = None
+        self.start: Tensor | None = None
+        self.texture: Tensor | None = None
+        self.features: Features | None = None
+        self.context: Tensor | None = None
+        self.latent: Tensor | None = None
+        self.pixels: Pixels = np.empty((size.height, size.width, 3), np.uint8)
+
+
+def _need(part: Tensor | None) -> Tensor:
+    if part is None:
+        raise RuntimeError("a lane is written before it begins, and begun before it goes on")
+    return part
+
+
+class NanoAdapter:
+    """The built-in model, loaded.
+
+    Args:
+        model: with its weights, on its device.
+    """
+
+    def __init__(self, model: NanoModel) -> None:
+        self._model = model
+        model.eval()
+        model.requires_grad_(requires_grad=False)
+        for parameter in model.parameters():
+            if parameter.dim() == 4:
+                parameter.data = _last(parameter.data)
+        self._device = next(model.parameters()).device
+        self._lanes: dict[int, _Lane] = {}
+        self._spec = nano_spec()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it is."""
+        return self._spec
+
+    def open_lane(self, size: Size) -> int:
+        """Take a free lane for pictures of `size`; raises OutOfMemory where all 256 are taken."""
+        if len(self._lanes) >= MAX_LANES:
+            raise OutOfMemory(f"All {MAX_LANES} lanes are taken.")
+        lane = next(number for number in range(MAX_LANES) if number not in self._lanes)
+        self._lanes[lane] = _Lane(size, self._device)
+        return lane
+
+    def close_lane(self, lane: int) -> None:
+        """Give a lane back."""
+        del self._lanes[lane]
+
+    @torch.inference_mode()
+    def encode_control(self, control: ControlState) -> Cond:
+        """The prompts as one vector, `float32 [1, 64]`: their vectors weighted by weight; zeros without words."""
+        wanted = [prompt for prompt in control.prompts if prompt.weight and prompt.text.strip()]
+        if not wanted:
+            return torch.zeros(1, self._model.words.embedding_dim, device=self._device)
+        weights = torch.tensor([prompt.weight for prompt in wanted], device=self._device)
+        vectors = self._model.encode_text([prompt.text for prompt in wanted])
+        return (weights @ vectors / weights.abs().sum())[None]
+
+    @torch.inference_mode()
+    def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
+        """The condition `progress` (0 to 1) of the way from `a` to `b`."""
+        return torch.lerp(a, b, float(progress))
+
+    def schedule(self, control: ControlState) -> Schedule:
+        """Flow-matching Euler at the noise levels that the model was trained for; starts from noise alone.
+
+        Step counts between the trained ones take the next lower one.
+        """
+        steps = max(count for count in SIGMAS if count <= max(1, control.params.steps))
+        return Schedule(rows=flow_euler_clean(SIGMAS[steps]))
+
+    def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:
+        """Latent noise and decoder noise in one row, `float32 [n]`, from `seed` and the inner size alone."""
+        width, height = working_size(size.width, size.height)
+        count = LATENT_CHANNELS * (height // 8) * (width // 8) + TEXTURE_CHANNELS * (height // 2) * (width // 2)
+        return np.random.default_rng(seed).standard_normal(count, np.float32)
+
+    @torch.inference_mode()
+    def write(self, lane: int, cond: Cond, schedule: Schedule, noise: NDArray[np.float32], strength: float) -> None:
+        """Put a control version into its lane: conditions of every step, starting noise, texture."""
+        place = self._lanes[lane]
+        place.text, place.schedule, place.strength = cond, schedule, float(strength)
+        if not np.array_equal(place.noise, noise):
+            self._write_noise(place, noise)
+        self._write_conditions(place)
+
+    def _write_noise(self, place: _Lane, noise: NDArray[np.float32]) -> None:
+        height, width = place.height // 8, place.width // 8
+        split = LATENT_CHANNELS * height * width
+        place.noise = noise.copy()
+        drawn = torch.from_numpy(place.noise).to(self._device)
+        place.start = _last(drawn[:split].view(1, LATENT_CHANNELS, height, width))
+        texture = drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width)
+        place.texture = _last(self._model.decoder.texture(texture))
+
+    def _write_conditions(self, place: _Lane) -> None:
+        text = _need(place.text)
+        strength = text.new_full((1,), place.strength)
+        present = text.new_full((1,), place.present)
+        text = text * voice(strength, present)
+        steps = place.schedule.steps
+        place.passes = []
+        for row in place.schedule.rows:
+            sigma = text.new_full((1,), row[0])
+            made = self._model.condition(text, sigma, steps, strength, present, places=place.places)
+            place.passes.append(PassCondition(made.films, _last(made.layout)))
+        place.painting = self._model.decoder.conditions(text, strength, present)
+
+    @torch.inference_mode()
+    def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
+        """Shrink and encode the sources (uint8 [H, W, 3] each, None: from words alone) and set each lane's start."""
+        for lane, source in zip(lanes, pixels, strict=True):
+            place = self._lanes[lane]
+            present = 0.0 if source is None else 1.0
+            if present != place.present:
+                place.present = present
+                self._write_conditions(place)
+            picture = self._shrink(place, source)
+            strength = picture.new_full((1,), place.strength)
+            place.features = self._model.encode_camera(picture, strength, picture.new_full((1,), present))
+            place.context = self._model.denoiser.context(place.features, place.places)
+            place.latent = _need(place.start) * place.schedule.noise
+
+    def _shrink(self, place: _Lane, source: Pixels | None) -> Tensor:
+        if source is None:
+            return _last(torch.zeros(1, 3, place.height, place.width, device=self._device))
+        small = shrink(source, place.width, place.height)
+        return torch.from_numpy(small).to(self._device)[None].permute(0, 3, 1, 2).float() / 255
+
+    @torch.inference_mode()
+    def denoise(self, lanes: Sequence[int], step: int) -> None:
+        """One pass over the cohort: x <- a x + b F(c_in x, t) with F the clean latent."""
+        for lane in lanes:
+            place = self._lanes[lane]
+            _, scale, keep, take, _ = place.schedule.rows[step]
+            latent = _need(place.latent)
+            given = latent if scale == 1.0 else latent * scale
+            clean = self._model.predict(given, _need(place.context), place.passes[step])
+            place.latent = clean.mul_(take).add_(latent, alpha=keep)
+
+    @torch.inference_mode()
+    def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
+        """Decode: uint8 [H, W, 3] for each lane at its output size; valid until the lane's next finish."""
+        return [self._finish(self._lanes[lane]) for lane in lanes]
+
+    def _finish(self, place: _Lane) -> Pixels:
+        if place.features is None or place.painting is None:
+            raise RuntimeError("a lane is written and begun before it is finished")
+        planes = self._model.decoder.planes(_need(place.latent), place.features, place.painting, _need(place.texture))
+        levels = planes[0].mul_(127.5).add_(128).clamp_(0, 255).byte()
+        cells = levels.view(3, 2, 2, place.height // 2, place.width // 2).permute(3, 1, 4, 2, 0)
+        small = cells.reshape(place.height, place.width, 3).cpu().numpy()
+        size = (place.size.width, place.size.height)
+        cv2.resize(small, size, dst=place.pixels, interpolation=cv2.INTER_CUBIC)
+        return place.pixels
+
+    def reset(self, lane: int) -> None:
+        """Nothing is carried from frame to frame."""
+
+    def group(self, control: ControlState, size: Size) -> GroupKey:
+        """Equal inner size and step count may run as one cohort."""
+        return (*working_size(size.width, size.height), self.schedule(control).steps)
+
+
+def _last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def shrink(picture: Pixels, width: int, height: int) -> Pixels:
+    """`picture` at another size: halved as often as it can be, then linear.
+
+    Area resampling by a ratio that is not whole takes six times as long and looks no better here.
+    """
+    while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
+        half = (picture.shape[1] // 2, picture.shape[0] // 2)
+        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` is cuda, then mps, then cpu; any other name is taken as it is."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_nano(*, device: str = "auto", threads: int = 0, folder: Path = WEIGHTS) -> tuple[NanoAdapter, str]:
+    """The built-in model from its folder, without a network, and the device that it runs on.
+
+    Args:
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        threads: CPU threads; 0 leaves torch's choice.
+        folder: configuration and safetensors.
+    """
+    chosen = choose_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    model = NanoModel.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+    return NanoAdapter(model.to(chosen)), chosen

@@ -1,0 +1,129 @@
+"""The built-in model as diffusers knows models: configuration, weights in one folder, `forward` gives a velocity.
+
+A flow-matching model over a fixed latent: x_t = (1 - sigma) x_0 + sigma noise, `forward` returns (x_t - x_0) / sigma,
+so that a stock `FlowMatchEulerDiscreteScheduler` samples it. Runs in the worker process.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from liveglass.engine.models.nano.network import (
+    TEXT_WIDTH,
+    CameraEncoder,
+    Decoder,
+    Denoiser,
+    Features,
+    PaintCondition,
+    PassCondition,
+    coordinates,
+)
+from liveglass.engine.models.nano.text import BUCKETS, buckets
+
+SIGMAS = {4: (1.0, 0.818, 0.6, 0.333), 2: (1.0, 0.5), 1: (1.0,)}
+"""Noise levels of each step count that the model was trained for; every schedule ends at 0."""
+
+STRIDES = {4: 1.0, 2: 0.5, 1: 0.0}
+"""How the network is told the length of its steps."""
+
+
+def visibility(strength: Tensor, present: Tensor) -> Tensor:
+    """How much of the camera the network sees, `[B, 1, 1, 1]`: all up to strength 0.7, nothing at 1 or without one."""
+    return (((1 - strength) / 0.3).clamp(0, 1) * present)[:, None, None, None]
+
+
+def voice(strength: Tensor, present: Tensor) -> Tensor:
+    """How loud the words are, `[B, 1]`: with a camera they fade below strength 0.5, so that it shines through."""
+    return torch.where(present > 0, (strength / 0.5).clamp(0, 1), torch.ones_like(strength))[:, None]
+
+
+class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ships no types
+    """Camera encoder, text table, denoiser and decoder."""
+
+    @register_to_config  # type: ignore[untyped-decorator]  # diffusers ships no types
+    def __init__(
+        self,
+        denoiser_widths: Sequence[int] = (64, 128, 160),
+        painter_widths: Sequence[int] = (64, 32, 16),
+        trained_steps: Sequence[int] = (4, 2, 1),
+    ) -> None:
+        """Build the networks.
+
+        Args:
+            denoiser_widths: channels at 1/8, 1/16 and 1/32 of the picture.
+            painter_widths: channels of camera encoder and decoder at 1/8, 1/4 and 1/2.
+            trained_steps: step counts that these weights were trained for.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]  # diffusers ships no types
+        top, middle, low = denoiser_widths
+        eighth, quarter, half = painter_widths
+        self.words = nn.Embedding(BUCKETS, TEXT_WIDTH)
+        self.camera = CameraEncoder((eighth, quarter, half))
+        self.denoiser = Denoiser((top, middle, low), eighth)
+        self.decoder = Decoder((eighth, quarter, half))
+
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        """One vector for each prompt, `[B, 64]`, variance near 1; zeros for a prompt without words."""
+        rows = [self._encode(prompt) for prompt in prompts]
+        return torch.stack(rows)
+
+    def _encode(self, prompt: str) -> Tensor:
+        found = buckets(prompt)
+        if not found.indices:
+            return self.words.weight.new_zeros(TEXT_WIDTH)
+        weights = self.words.weight.new_tensor(found.weights)
+        vector: Tensor = weights @ self.words(torch.tensor(found.indices, device=weights.device))
+        return vector
+
+    def encode_camera(self, picture: Tensor, strength: Tensor, present: Tensor) -> Features:
+        """Features of `picture` `[B, 3, H, W]` in 0..1; `strength`, `present` `[B]`."""
+        features: Features = self.camera(picture, visibility(strength, present))
+        return features
+
+    def condition(
+        self, text: Tensor, sigma: Tensor, steps: int, strength: Tensor, present: Tensor, *, places: Tensor
+    ) -> PassCondition:
+        """The denoiser's conditions at one noise level of a schedule of `steps` passes."""
+        stride = torch.full_like(sigma, STRIDES[steps])
+        return self.denoiser.conditions(text, sigma, stride, strength, present, places=places)
+
+    def predict(self, latent: Tensor, context: Tensor, condition: PassCondition) -> Tensor:
+        """The clean latent, `[B, 12, H/8, W/8]`."""
+        clean: Tensor = self.denoiser(latent, context, condition)
+        return clean
+
+    def paint(self, latent: Tensor, features: Features, condition: PaintCondition, noise: Tensor) -> Tensor:
+        """The picture `[B, 3, H, W]`, not clamped, with decoder noise `[B, 4, H/2, W/2]`."""
+        picture: Tensor = self.decoder(latent, features, condition, self.decoder.texture(noise))
+        return picture
+
+    def forward(
+        self,
+        latent: Tensor,
+        sigma: Tensor,
+        text: Tensor,
+        picture: Tensor,
+        *,
+        strength: Tensor,
+        present: Tensor,
+        steps: int = 4,
+    ) -> Tensor:
+        """Velocity (x_t - x_0) / sigma at one noise level, `[B, 12, H/8, W/8]`.
+
+        Args:
+            latent: x_t, `[B, 12, H/8, W/8]`.
+            sigma: in (0, 1], `[B]`.
+            text: from `encode_text`, `[B, 64]`.
+            picture: the camera, `[B, 3, H, W]` in 0..1; any values where `present` is 0.
+            strength: 0..1, `[B]`.
+            present: 1 with a camera, 0 without, `[B]`.
+            steps: how many passes the whole schedule has; one of `trained_steps`.
+        """
+        places = coordinates(*latent.shape[-2:]).to(latent)
+        features = self.encode_camera(picture, strength, present)
+        context = self.denoiser.context(features, places)
+        clean = self.predict(latent, context, self.condition(text, sigma, steps, strength, present, places=places))
+        return (latent - clean) / sigma[:, None, None, None]

@@ -1,0 +1,49 @@
+"""What the server may know of the built-in model without loading it; imports no torch."""
+
+from liveglass.engine.models.base import Look, ModelSpec, Vocabulary
+from liveglass.engine.models.nano.vocabulary import COLOURS, FILLERS, MODIFIERS, SCENES, STYLES, SYNONYMS
+
+VALID_STEPS = (1, 2, 4)
+DEFAULT_STEPS = 4
+_BYTES_PER_LANE = 8 * 2**20
+
+LOOKS = (
+    Look("Blue ink", "ink drawing, blue"),
+    Look("Pink neon", "neon, pink"),
+    Look("Night vision", "night vision green"),
+    Look("Thermal", "thermal"),
+    Look("Blueprint", "blueprint"),
+    Look("Comic", "comic"),
+    Look("Fire", "fire"),
+    Look("Pencil", "pencil sketch"),
+    Look("Hologram", "hologram"),
+    Look("Cartoon", "cartoon"),
+)
+
+
+def nano_spec() -> ModelSpec:
+    """The built-in model's description, vocabulary and starting points."""
+    return ModelSpec(
+        name="nano",
+        title="nano demo model",
+        licence="Apache-2.0",
+        valid_steps=VALID_STEPS,
+        default_steps=DEFAULT_STEPS,
+        guidance="none",
+        negative=False,
+        strength=(
+            "How much of the camera is hidden: below 0.5 it shines through, up to 0.7 the style is full, "
+            "at 1 nothing of the camera is left."
+        ),
+        open_vocabulary=False,
+        vocabulary=Vocabulary(
+            styles=STYLES,
+            scenes=SCENES,
+            colours=COLOURS,
+            modifiers=MODIFIERS,
+            synonyms=dict(SYNONYMS),
+            fillers=tuple(sorted(FILLERS)),
+        ),
+        looks=LOOKS,
+        bytes_per_lane=_BYTES_PER_LANE,
+    )

@@ -1,0 +1,95 @@
+"""Sampling with the plain model, many prompts at once: for sheets, distillation targets and evaluation.
+
+The live path is the adapter; this one trades speed for batches and gradients.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from liveglass.engine.models.nano.model import SIGMAS, NanoModel
+from liveglass.engine.models.nano.network import LATENT_CHANNELS, TEXTURE_CHANNELS, Features, coordinates
+
+
+class Painter:
+    """One batch of prompts and camera pictures, ready to be sampled.
+
+    Args:
+        model: the weights to use.
+        prompts: one for each row.
+        camera: `[B, 3, H, W]` in 0..1.
+        strength: `[B]`.
+        present: `[B]`.
+        window: where the crop lies in the whole picture.
+    """
+
+    def __init__(
+        self,
+        model: NanoModel,
+        prompts: Sequence[str],
+        camera: Tensor,
+        strength: Tensor,
+        present: Tensor,
+        *,
+        window: tuple[float, float, float, float] = (0, 0, 1, 1),
+    ) -> None:
+        self._model = model
+        self._strength, self._present = strength, present
+        height, width = camera.shape[-2:]
+        self._places = coordinates(height // 8, width // 8, window)
+        self.text = model.encode_text(prompts)
+        self.features = model.encode_camera(camera, strength, present)
+        self._context = model.denoiser.context(self.features, self._places)
+
+    def clean(self, latent: Tensor, sigma: Tensor, steps: int) -> Tensor:
+        """The clean latent predicted from `latent` at `sigma` `[B]`."""
+        condition = self._model.condition(self.text, sigma, steps, self._strength, self._present, places=self._places)
+        return self._model.predict(latent, self._context, condition)
+
+    def roll(self, latent: Tensor, sigmas: Sequence[float], steps: int) -> Tensor:
+        """Euler steps through `sigmas` and on to 0, the network told that the schedule has `steps` passes."""
+        for sigma, following in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
+            clean = self.clean(latent, torch.full((len(latent),), sigma), steps)
+            latent = clean + (latent - clean) * (following / sigma)
+        return latent
+
+    def paint(self, latent: Tensor, noise: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Decode `rows` of a clean latent."""
+        features = Features(*(part[rows] for part in self.features))
+        condition = self._model.decoder.conditions(self.text[rows], self._strength[rows], self._present[rows])
+        return self._model.paint(latent[rows], features, condition, noise[rows])
+
+
+def latent_noise(count: int, height: int, width: int) -> Tensor:
+    """Starting noise for pictures of `height` x `width`."""
+    return torch.randn(count, LATENT_CHANNELS, height // 8, width // 8)
+
+
+def texture_noise(count: int, height: int, width: int) -> Tensor:
+    """Decoder noise for pictures of `height` x `width`."""
+    return torch.randn(count, TEXTURE_CHANNELS, height // 2, width // 2)
+
+
+@torch.no_grad()
+def generate(
+    model: NanoModel,
+    prompts: Sequence[str],
+    camera: Tensor,
+    *,
+    with_camera: bool = True,
+    strength: float = 0.6,
+    steps: int = 4,
+    seed: int = 1,
+    sigmas: Sequence[float] | None = None,
+) -> Tensor:
+    """Pictures `[B, 3, H, W]` in 0..1 for prompts and camera pictures `[B, 3, H, W]`; every row has the same noise."""
+    count, _, height, width = camera.shape
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    latent = latent_noise(1, height, width).expand(count, -1, -1, -1)
+    noise = texture_noise(1, height, width).expand(count, -1, -1, -1)
+    torch.random.set_rng_state(state)
+    present = torch.full((count,), float(with_camera))
+    painter = Painter(model, prompts, camera, torch.full((count,), strength), present)
+    return painter.paint(painter.roll(latent, sigmas or SIGMAS[steps], steps), noise).clamp(0, 1)
