@@ -1,0 +1,81 @@
+/**
+ * The words of the wire as types: what the server says, and the body of a session. Nothing here runs.
+ *
+ * @typedef {"queued"|"warming"|"ready"|"live"|"paused"|"degraded"|"standby"|"panic"|"reconnecting"|"closed"} StateName
+ *
+ * @typedef {object} SessionState
+ * @property {StateName} state
+ * @property {string} [cause]  why, wherever it is neither `ready` nor `live`
+ * @property {number} [position]  place in the queue, from 1
+ * @property {string} [stage]  of warming: loading, compiling, first frame
+ * @property {number} [estimate_s]  an estimate, in seconds
+ *
+ * @typedef {{text: string, weight: number}} Prompt
+ *
+ * @typedef {object} Params
+ * @property {number} strength  0 to 1
+ * @property {number} steps
+ * @property {number} seed
+ * @property {number} [guidance]
+ * @property {string} [policy]
+ * @property {number} [blend_ms]
+ *
+ * @typedef {{version: number, prompts: Prompt[], negative?: string, params: Params, apply?: string}} Control
+ *
+ * @typedef {object} Hello
+ * @property {number} protocol
+ * @property {string} session
+ * @property {string} role
+ * @property {StateName | SessionState} state
+ * @property {Control} control
+ * @property {number} server_time
+ * @property {number} fps
+ * @property {number} slot
+ * @property {{width: number, height: number}} size
+ * @property {Record<string, unknown>} [limits]
+ *
+ * @typedef {{p50: number, p95: number, p99: number}} Percentiles  milliseconds
+ *
+ * @typedef {object} Stats
+ * @property {number} out_fps
+ * @property {number} generated_fps  slots a second whose base was shown for the first time
+ * @property {number | Record<string, number>} standin_fps
+ * @property {number} missed
+ * @property {number} replaced
+ * @property {number} dropped
+ * @property {Record<string, Percentiles>} latency
+ * @property {Percentiles | null} motion_age
+ * @property {Percentiles | null} content_age
+ *
+ * @typedef {{id: string, version: number, effective: Record<string, unknown>, notes?: string[]}} Accepted
+ * @typedef {{version: number, slot: number, latency_ms: number}} Applied
+ * @typedef {{rung: number, of: number, gave_up: string[], cause: string}} Quality
+ *
+ * @typedef {object} SessionBody  what opening a session answers
+ * @property {string} id
+ * @property {StateName} state
+ * @property {Control} control
+ * @property {string} token
+ * @property {string} viewer_token
+ * @property {Record<string, string>} urls
+ * @property {{state: string, position: number}} [admission]
+ *
+ * @typedef {object} Model
+ * @property {string} name
+ * @property {string} title
+ * @property {string} licence
+ * @property {boolean} resident
+ * @property {number[]} valid_steps
+ * @property {number} default_steps
+ * @property {string} guidance
+ * @property {boolean} negative
+ * @property {string} strength  what strength means with this model, as a sentence
+ * @property {Record<string, boolean>} controls
+ * @property {Record<string, unknown>} vocabulary  lists of words by kind, and what else the model tells of its words
+ * @property {{name: string, prompt: string, strength?: number}[]} looks
+ * @property {{p50_ms: number, p95_ms: number} | null} measured
+ *
+ * @typedef {{type: string, [field: string]: any}} WireEvent
+ */
+
+export {};

@@ -1,0 +1,199 @@
+/**
+ * The desk: prompt, looks, words and numbers. Shows what is in force and sends what is asked; keeps nothing else.
+ */
+
+import { button, byId, element, input, make, select } from "./dom.js";
+
+const SEND_EVERY_MS = 60;
+const MAX_SEED = 2 ** 32 - 1;
+
+export class Desk {
+  /** @type {import("../client.js").Live | null} */
+  #live = null;
+  /** @type {import("../live/protocol.js").Model | null} */
+  #model = null;
+  #prompt = byId("prompt", HTMLTextAreaElement);
+  #seedLocked = true;
+  /** @type {Record<string, number>} */
+  #unsent = {};
+  /** @type {number | null} */
+  #sendTimer = null;
+  #lastSent = 0;
+
+  constructor() {
+    byId("prompt-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    this.#prompt.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.send();
+    });
+    this.#prompt.addEventListener("input", () => this.#markWords());
+    const strength = input("strength");
+    strength.addEventListener("input", () => {
+      this.#showStrength(Number(strength.value));
+      this.#set({ strength: Number(strength.value) });
+    });
+    select("steps").addEventListener("change", () => this.#set({ steps: Number(select("steps").value) }));
+    input("seed").addEventListener("change", () => this.#seedChanged());
+    input("guidance").addEventListener("change", () => this.#set({ guidance: input("guidance").valueAsNumber }));
+    button("seed-lock").addEventListener("click", () => this.#lockSeed(!this.#seedLocked));
+    button("undo").addEventListener("click", () => this.#live?.undo());
+    button("redo").addEventListener("click", () => this.#live?.redo());
+  }
+
+  /** @param {import("../client.js").Live} live */
+  use(live) {
+    this.#live = live;
+    live.on("control", (control) => this.#show(control));
+  }
+
+  /** @param {import("../live/protocol.js").Model} model */
+  setModel(model) {
+    this.#model = model;
+    element("model").textContent = model.title;
+    element("strength-hint").textContent = model.strength;
+    input("strength").disabled = model.controls["strength"] === false;
+    select("steps").replaceChildren(...model.valid_steps.map((n) => new Option(String(n), String(n))));
+    select("steps").value = String(model.default_steps);
+    element("guidance-field").hidden = !model.controls["guidance"];
+    element("negative-field").hidden = !model.controls["negative"];
+    element("looks").replaceChildren(...model.looks.map((look, i) => this.#lookChip(look.name, i)));
+    element("words").replaceChildren(...this.#wordGroups(model.vocabulary));
+    this.#markWords();
+  }
+
+  focusPrompt() {
+    this.#prompt.focus();
+    this.#prompt.select();
+  }
+
+  /** Send what stands in the box. */
+  send() {
+    this.#take({ prompt: this.#prompt.value.trim() });
+  }
+
+  /** Take the look at a place in the deck. @param {number} place from 0 */
+  takeLook(place) {
+    const look = this.#model?.looks[place];
+    if (!look) return;
+    this.#prompt.value = look.prompt;
+    this.#take(look);
+  }
+
+  /** @param {{prompt: string, strength?: number}} wish */
+  #take({ prompt, strength }) {
+    const params = this.#live?.control?.params;
+    const numbers = {
+      ...(strength !== undefined && strength !== params?.strength && { strength }),
+      ...(!this.#seedLocked && { seed: Math.floor(Math.random() * (MAX_SEED + 1)) }),
+    };
+    const negative = this.#model?.controls["negative"] ? { negative: input("negative").value } : {};
+    const blend_ms = Number(select("transition").value);
+    if (Object.keys(numbers).length) this.#live?.change({ prompt, ...negative, params: { ...numbers, blend_ms } });
+    else this.#live?.setPrompt(prompt, { blend_ms, ...negative });
+    this.#markWords();
+  }
+
+  /** A dragged slider sends at most every 60 ms, and always its last value. @param {Record<string, number>} numbers */
+  #set(numbers) {
+    Object.assign(this.#unsent, numbers);
+    if (this.#sendTimer !== null) return;
+    const wait = Math.max(0, SEND_EVERY_MS - (performance.now() - this.#lastSent));
+    this.#sendTimer = window.setTimeout(() => {
+      this.#sendTimer = null;
+      this.#lastSent = performance.now();
+      const params = this.#unsent;
+      this.#unsent = {};
+      this.#live?.setParams(params);
+    }, wait);
+  }
+
+  #seedChanged() {
+    const seed = input("seed").valueAsNumber;
+    const valid = Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED;
+    input("seed").setAttribute("aria-invalid", String(!valid));
+    element("seed-hint").textContent = valid ? "Unlocked, each prompt draws a new seed." : "A seed is a whole number from 0 to 4,294,967,295.";
+    if (valid) this.#set({ seed });
+  }
+
+  /** @param {boolean} locked */
+  #lockSeed(locked) {
+    this.#seedLocked = locked;
+    button("seed-lock").setAttribute("aria-pressed", String(locked));
+    button("seed-lock").textContent = locked ? "Locked" : "Unlocked";
+  }
+
+  /** What is in force, unless the user has a hand on it. @param {import("../live/protocol.js").Control} control */
+  #show({ version, prompts, params }) {
+    const text = prompts.map((prompt) => prompt.text).join(", ");
+    const writing = document.activeElement === this.#prompt && this.#prompt.value !== "";
+    if (!writing) this.#prompt.value = text;
+    if (this.#sendTimer === null) {
+      input("strength").value = String(params.strength);
+      this.#showStrength(params.strength);
+    }
+    select("steps").value = String(params.steps);
+    if (document.activeElement !== input("seed")) input("seed").value = String(params.seed);
+    if (params.guidance !== undefined && document.activeElement !== input("guidance")) input("guidance").value = String(params.guidance);
+    element("version").textContent = `version ${version}`;
+    const inForce = this.#model?.looks.findIndex((look) => look.prompt === text) ?? -1;
+    for (const [i, chip] of [...element("looks").children].entries()) chip.setAttribute("aria-pressed", String(i === inForce));
+    this.#markWords();
+  }
+
+  /** @param {number} strength */
+  #showStrength(strength) {
+    element("strength-value").textContent = strength.toFixed(2);
+  }
+
+  /** @param {string} name @param {number} place */
+  #lookChip(name, place) {
+    const chip = make("button", { type: "button", className: "chip" });
+    if (place < 9) chip.append(make("kbd", { textContent: String(place + 1) }));
+    chip.append(name);
+    chip.setAttribute("aria-pressed", "false");
+    chip.addEventListener("click", () => this.takeLook(place));
+    return chip;
+  }
+
+  /** Lists of words become chips; what else a vocabulary tells (synonyms) is not for tapping. @param {Record<string, unknown>} vocabulary */
+  #wordGroups(vocabulary) {
+    return Object.entries(vocabulary).flatMap(([name, words]) => (Array.isArray(words) ? [this.#wordGroup(name, words)] : []));
+  }
+
+  /** @param {string} name @param {string[]} words */
+  #wordGroup(name, words) {
+    const chips = words.map((word) => {
+      const chip = make("button", { type: "button", className: "chip", textContent: word });
+      chip.addEventListener("click", () => this.#toggleWord(word));
+      return chip;
+    });
+    return make("div", { className: "word-group" }, [
+      make("h3", { textContent: name }),
+      make("div", { className: "chips" }, chips),
+    ]);
+  }
+
+  /** Put a word in or take it out, and send: in a live picture a word is tried by looking. @param {string} word */
+  #toggleWord(word) {
+    const text = this.#prompt.value;
+    const found = wordPattern(word).exec(text);
+    const changed = found ? text.slice(0, found.index) + text.slice(found.index + found[0].length) : `${text}, ${word}`;
+    this.#prompt.value = changed.replace(/\s*,(\s*,)+/g, ",").replace(/\s{2,}/g, " ").replace(/\s+,/g, ",").replace(/^[\s,]+|[\s,]+$/g, "");
+    this.send();
+  }
+
+  #markWords() {
+    for (const chip of element("words").querySelectorAll("button")) {
+      chip.setAttribute("aria-pressed", String(wordPattern(chip.textContent ?? "").test(this.#prompt.value)));
+    }
+  }
+}
+
+/** @param {string} word */
+function wordPattern(word) {
+  return new RegExp(`(?<![\\p{L}\\p{N}])${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?![\\p{L}\\p{N}])`, "iu");
+}
