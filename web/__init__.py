@@ -1,0 +1,1 @@
+"""The application: routes, auth, settings, the command line and the two pages."""

@@ -1,0 +1,94 @@
+"""What the command line offers besides serving: the models, the benchmarks, the trainer. Loads no model itself."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
+from liveglass.engine.listing import ModelListing, list_models
+from liveglass.engine.models import registry
+from liveglass.engine.validation import did_you_mean
+from liveglass.engine.worker.supervisor import WorkerStatus
+
+_TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+_NOT_BENCHMARKS = frozenset({"__init__", "machine"})
+
+
+def table() -> str:
+    """The models known here, one a line."""
+    listings = list_models(registry.NAMES[0], WorkerStatus("stopped"))
+    lines = [f"{'name':<10} {'on disk':<8} {'licence':<24} {'steps':<10} what"]
+    for listing in listings:
+        steps = ",".join(map(str, listing.valid_steps))
+        where = "yes" if is_on_disk(listing) else "no"
+        lines.append(f"{listing.name:<10} {where:<8} {listing.licence:<24} {steps:<10} {listing.title}")
+    lines.append("")
+    lines.append("What each one measures here: GET /v1/models of a server that runs it, or `liveglass bench`.")
+    return "\n".join(lines)
+
+
+def is_on_disk(listing: ModelListing) -> bool:
+    """Whether a model can be loaded without fetching anything: the built-in one has its weights in the package."""
+    if registry.spec(listing.name).passes_camera:
+        return True
+    found = importlib.util.find_spec("liveglass.engine.models.nano")
+    if found is None or found.origin is None:
+        return False
+    return any((Path(found.origin).parent / "weights").glob("*.safetensors"))
+
+
+def fetch(name: str) -> str:
+    """Make sure that a model is on the disk; says what was done.
+
+    Raises:
+        ModelNotFound: no model of that name.
+        NotAvailable: it is known, but its weights are not in this installation.
+    """
+    spec = registry.spec(name)
+    listing = next((known for known in list_models(name, WorkerStatus("stopped")) if known.name == spec.name), None)
+    if listing is None or not is_on_disk(listing):
+        raise NotAvailable(
+            f"The weights of {name} are not in this installation.", hint="pip install --force-reinstall liveglass"
+        )
+    return f"{name} is here already: it comes with the package."
+
+
+def no_name() -> ModelNotFound:
+    """The error of `liveglass models get` without a name."""
+    return ModelNotFound("Which model?", hint=f"Known here: {', '.join(registry.NAMES)}.")
+
+
+def benchmark(name: str) -> Path:
+    """The script of a benchmark.
+
+    Raises:
+        NotAvailable: this is an installed package; the benchmarks are in the repository only.
+        InvalidValue: there is none of that name.
+    """
+    folder = Path(__file__).resolve().parent.parent / "benchmarks"
+    if not (folder.parent / "pyproject.toml").is_file() or not folder.is_dir():
+        raise NotAvailable(
+            "The benchmarks are not in the installed package.",
+            hint="Clone the repository, pip install -e '.[test]' there, and run liveglass bench again.",
+        )
+    known = sorted(path.stem for path in folder.glob("*.py") if path.stem not in _NOT_BENCHMARKS)
+    if name not in known:
+        raise InvalidValue(f"There is no benchmark {name!r}.", hint=did_you_mean(name, known) if known else "")
+    return folder / f"{name}.py"
+
+
+def train(rest: list[str]) -> int:
+    """Run the trainer of the built-in model.
+
+    Raises:
+        NotAvailable: the extra that it needs is not installed.
+    """
+    missing = [package for module, package in _TRAIN_NEEDS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise NotAvailable(
+            f"Training needs {', '.join(missing)}.", hint="pip install 'liveglass[train]' and run it again."
+        )
+    from liveglass.engine.training import cli  # noqa: PLC0415 - imports torch
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    return int(cli.main(rest) or 0)

@@ -1,0 +1,234 @@
+"""Every setting, its type, its value and where that came from; pure but for reading one file.
+
+Flags win over `LIVEGLASS_*`, which win over a TOML file, which wins over the defaults. Never guesses: an unknown key or
+a value of the wrong type ends the start with its name, its origin and the nearest known word.
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+import platformdirs
+from msgspec import Meta
+
+from liveglass.engine.validation import did_you_mean
+from liveglass.web.errors import SettingsRefused
+
+PREFIX = "LIVEGLASS_"
+SECRETS = frozenset({"secret", "operator_token"})
+_HOW_TO_BE_SAFE = (
+    "Set LIVEGLASS_OPERATOR_TOKEN to a long random text (for one: python -c "
+    "'import secrets; print(secrets.token_urlsafe(32))'), or stay on --host 127.0.0.1."
+)
+
+
+def _state_dir() -> str:
+    return platformdirs.user_state_dir("liveglass", appauthor=False)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a server runs with.
+
+    Attributes:
+        open: show the studio in the browser once the server is ready.
+        tls: `self-signed` makes a certificate; else `tls_cert` and `tls_key` name files (PEM).
+        public_url: the address that clients see, where it is not the one bound (a proxy, a port mapping).
+        secret: signs the session tokens; without one a random one is kept in `state_dir`.
+        operator_token: opens sessions and reads metrics from anywhere.
+        allow_origin: sites that may embed this server and call it, as `https://host[:port]`.
+        linger_s: seconds that a session outlives its last connection.
+        threads: CPU threads of the model; 0 lets it choose.
+        step_delay_ms: a test setting: makes each denoise step of any model slower.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8787
+    model: str = "nano"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    open: bool = True
+    tls: Literal["off", "self-signed"] = "off"
+    tls_cert: str = ""
+    tls_key: str = ""
+    public_url: str = ""
+    secret: str = ""
+    operator_token: str = ""
+    allow_origin: tuple[str, ...] = ()
+    state_dir: str = msgspec.field(default_factory=_state_dir)
+    linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    queue_limit: Annotated[int, Meta(ge=0, le=1000)] = 16
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    worker_mode: Literal["process", "thread"] = "process"
+    step_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can reach it: bound to loopback and not behind a public address."""
+        return is_loopback(self.host) and (not self.public_url or is_loopback(urlsplit(self.public_url).hostname or ""))
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the server itself speaks TLS."""
+        return self.tls == "self-signed" or bool(self.tls_cert)
+
+    @property
+    def operator_credential(self) -> str:
+        """What an operator presents: the operator token, else the secret (who has it could sign anything anyway)."""
+        return self.operator_token or self.secret
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """Settings, and for each by name the place that decided it."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> str:
+        """The result and the origin of each value, one a line, secrets masked."""
+        rows = []
+        for name in Settings.__struct_fields__:
+            value = getattr(self.settings, name)
+            shown = "********" if name in SECRETS and value else msgspec.json.encode(value).decode()
+            rows.append((f"{name} = {shown}", self.origins[name]))
+        width = min(72, max(len(left) for left, _ in rows))
+        return "\n".join(f"{left:<{width}}  # {origin}" for left, origin in rows)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address) means this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def resolve(flags: Mapping[str, object], environ: Mapping[str, str], config: str | None = None) -> Resolved:
+    """Put the settings together.
+
+    Args:
+        flags: what the command line gave, by setting; nothing for what it left out.
+        environ: the process's environment.
+        config: a TOML file named on the command line; else `LIVEGLASS_CONFIG` may name one.
+
+    Raises:
+        SettingsRefused: an unknown key, a value that does not fit, or a combination that is not safe.
+    """
+    known = Settings.__struct_fields__
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(known, "default")
+    notes = []
+    file = config or environ.get(f"{PREFIX}CONFIG") or ""
+    if file:
+        for name, value in _read_file(Path(file)).items():
+            values[name], origins[name] = value, f"file {file}"
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or not environ[variable]:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in known:
+            values[name], origins[name] = _from_text(name, environ[variable]), variable
+        elif name != "config":
+            notes.append(f"{variable} is no setting. {did_you_mean(name, known)}")
+    for name, value in flags.items():
+        values[name], origins[name] = value, _flag(name, value)
+    settings = _typed(values, origins)
+    _check(settings)
+    return Resolved(settings, MappingProxyType(origins), tuple(notes))
+
+
+def _flag(name: str, value: object) -> str:
+    return "--no-open" if name == "open" and value is False else f"--{name.replace('_', '-')}"
+
+
+def _from_text(name: str, text: str) -> object:
+    if name == "allow_origin":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise SettingsRefused(
+            f"The settings file {path} cannot be read: {error.strerror}.", hint="Name another with --config."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(f"The settings file {path} is not TOML: {error}.", hint="Correct it.") from None
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            raise SettingsRefused(
+                f"{path}: there is no setting {name!r}.",
+                hint=did_you_mean(name, Settings.__struct_fields__),
+                field=name,
+            )
+    return values
+
+
+def _typed(values: Mapping[str, object], origins: Mapping[str, str]) -> Settings:
+    typed: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        if field.name not in values:
+            continue
+        value, origin = values[field.name], origins[field.name]
+        try:
+            typed[field.name] = msgspec.convert(value, field.type, strict=origin.startswith("file "))
+        except msgspec.ValidationError as error:
+            shown = "" if field.name in SECRETS else f" {value!r}"
+            raise SettingsRefused(
+                f"{field.name} from {origin}{shown} cannot be used: {error}.",
+                hint="Correct it; `liveglass serve --help` lists the settings.",
+                field=field.name,
+            ) from None
+    return msgspec.convert(typed, Settings)
+
+
+def _check(settings: Settings) -> None:
+    if not settings.host or any(c in settings.host for c in "/ "):
+        raise SettingsRefused(f"host {settings.host!r} is no address.", hint="Use an address or a name.", field="host")
+    for origin in settings.allow_origin:
+        _check_origin(origin, "allow_origin")
+    if settings.public_url:
+        _check_origin(settings.public_url, "public_url")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise SettingsRefused(
+            "A certificate needs its key.", hint="Give both --tls-cert and --tls-key.", field="tls_cert"
+        )
+    if settings.tls == "self-signed" and settings.tls_cert:
+        raise SettingsRefused(
+            "Both a certificate and --tls self-signed were given.", hint="Choose one of them.", field="tls"
+        )
+    if not is_loopback(settings.host) and not settings.operator_credential:
+        raise SettingsRefused(
+            f"Binding to {settings.host} without a secret would let anybody who can reach it in.",
+            hint=_HOW_TO_BE_SAFE,
+            field="operator_token",
+        )
+    for name in SECRETS:
+        text = getattr(settings, name)
+        if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) >= 8):
+            raise SettingsRefused(
+                f"{name} needs 8 or more printable ASCII characters without spaces.", hint=_HOW_TO_BE_SAFE, field=name
+            )
+
+
+def _check_origin(text: str, field: str) -> None:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 0) >= 0
+    except ValueError:
+        good = False
+    if not good or text.count("/") > 2 + text.endswith("/") or "@" in text or "?" in text or "#" in text:
+        raise SettingsRefused(
+            f"{field} {text!r} is no origin.", hint="Write it as https://host or https://host:port.", field=field
+        )
