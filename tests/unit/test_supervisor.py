@@ -1,0 +1,110 @@
+"""Starting and closing in every order leaves no process, no thread and no descriptor behind."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from liveglass.engine.clock import SystemClock
+from liveglass.engine.errors import ModelNotReady
+from liveglass.engine.worker.process import WorkerSettings
+from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def workers() -> set[int]:
+    """Child processes, without the one that Python itself keeps for its shared resources."""
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())}
+
+
+def threads() -> set[str]:
+    """The engine's own threads; the event loop's pool is asyncio's."""
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith(("link-", "worker-", "livegl"))}
+
+
+class Seen:
+    """Every status, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.statuses: list[WorkerStatus] = []
+        self._passed = 0
+        self._changed = asyncio.Event()
+
+    def note(self, status: WorkerStatus) -> None:
+        self.statuses.append(status)
+        self._changed.set()
+
+    async def until(self, wanted: Callable[[WorkerStatus], bool]) -> WorkerStatus:
+        """The next status that is `wanted`, however briefly it was the newest."""
+        async with asyncio.timeout(30):
+            while True:
+                while self._passed < len(self.statuses):
+                    self._passed += 1
+                    if wanted(self.statuses[self._passed - 1]):
+                        return self.statuses[self._passed - 1]
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def supervisor(model: str, mode: WorkerMode, seen: Seen) -> Supervisor:
+    settings = WorkerSettings(model, "cpu", 1, 0.0, epoch=1)
+    return Supervisor(settings, mode, SystemClock(), lambda _message, _picture: None, seen.note)
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 20])
+async def test_closing_at_any_moment_of_the_start_leaves_nothing(mode: WorkerMode, turns: int) -> None:
+    before, descriptors = workers(), psutil.Process().num_fds()
+    keeper = supervisor("sleep:1", mode, Seen())
+    keeper.start()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+    # One that stays may be the pipe of Python's own resource tracker.
+    assert psutil.Process().num_fds() <= descriptors + 1
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+async def test_closing_while_the_model_loads_leaves_nothing(mode: WorkerMode) -> None:
+    before, seen = workers(), Seen()
+    keeper = supervisor("sleep:200", mode, seen)
+    keeper.start()
+    await seen.until(lambda status: status.stage == "first frame")
+    with pytest.raises(ModelNotReady):
+        await keeper.probe()
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+    assert seen.statuses[-1].state == "stopped"
+
+
+async def test_a_model_that_does_not_load_is_tried_again_later_and_closing_does_not_wait_for_that() -> None:
+    seen = Seen()
+    keeper = supervisor("sleep:nonsense", "thread", seen)
+    keeper.start()
+    lost = await seen.until(lambda status: status.state == "lost")
+    assert "is not a model" in lost.cause
+    await keeper.close()
+    assert threads() == set()
+
+
+async def test_a_thread_serves_as_a_process_does() -> None:
+    seen = Seen()
+    keeper = supervisor("null", "thread", seen)
+    keeper.start()
+    ready = await seen.until(lambda status: status.state == "ready")
+    assert set(ready.cost.entries) == {"1x1", "2x1", "4x1"}
+    assert await keeper.probe() >= 0
+    keeper.kill()
+    lost = await seen.until(lambda status: status.state == "lost")
+    assert lost.cause
+    await seen.until(lambda status: status.state == "ready")
+    assert keeper.restarts == 1
+    await keeper.close()
+    assert threads() == set()

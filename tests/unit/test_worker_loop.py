@@ -1,0 +1,550 @@
+"""The worker's loop in virtual time: the newest input wins, nothing leaks, and a broken frame is one frame."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from liveglass.engine.clock import ManualClock
+from liveglass.engine.control import ControlState, Params, Prompt
+from liveglass.engine.errors import BrokenFrame, OutOfMemory
+from liveglass.engine.frame import Pixels, Size, SourceStamp
+from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.loop import FAILURES_IN_A_ROW, Inbox, WorkerLoop
+from liveglass.engine.worker.ring import Ring
+from liveglass.engine.worker.work import inspect
+
+SIZE = Size(16, 16)
+CELLS = 24
+STEP_S = 0.005
+
+
+class Painter:
+    """A small model: paints its version and its source's first value; time passes with each step."""
+
+    def __init__(self, clock: ManualClock, *, lanes: int = 64) -> None:
+        self.spec = ModelSpec(name="painter", title="", licence="", valid_steps=(1, 2, 4), default_steps=4)
+        self.free = list(range(lanes))
+        self.open: set[int] = set()
+        self.on_step: Callable[[int], None] = lambda _: None
+        self.on_encode: Callable[[ControlState], None] = lambda _: None
+        self.on_finish: Callable[[Pixels], Pixels] = lambda picture: picture
+        self.lanes_begun: list[int] = []
+        self._clock = clock
+        self._versions: dict[int, int] = {}
+        self._pictures: dict[int, Pixels] = {}
+
+    def open_lane(self, size: Size) -> int:
+        if not self.free:
+            raise OutOfMemory("no lane")
+        lane = self.free.pop()
+        self.open.add(lane)
+        return lane
+
+    def close_lane(self, lane: int) -> None:
+        self.open.remove(lane)
+        self.free.append(lane)
+
+    def encode_control(self, control: ControlState) -> Cond:
+        self.on_encode(control)
+        return control.version
+
+    def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
+        return b
+
+    def schedule(self, control: ControlState) -> Schedule:
+        return Schedule(((0.0, 0.0, 0.0, 0.0, 0.0),) * control.params.steps)
+
+    def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:
+        return np.zeros(0, np.float32)
+
+    def write(self, lane: int, cond: Cond, schedule: Schedule, noise: NDArray[np.float32], strength: float) -> None:
+        self._versions[lane] = cond
+
+    def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
+        for lane, source in zip(lanes, pixels, strict=True):
+            assert lane in self.open
+            picture = np.zeros(SIZE.shape, np.uint8)
+            picture[0, 0, 0] = 255
+            picture[1:, :, 0] = self._versions[lane]
+            picture[1:, :, 1] = 0 if source is None else source[0, 0, 0]
+            self._pictures[lane] = picture
+        self.lanes_begun = list(lanes)
+
+    def denoise(self, lanes: Sequence[int], step: int) -> None:
+        self._clock.advance(STEP_S)
+        self.on_step(step)
+        assert set(lanes) <= self.open, "a lane was given away while the model wrote into it"
+
+    def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
+        assert set(lanes) <= self.open
+        return [self.on_finish(self._pictures[lane]) for lane in lanes]
+
+    def reset(self, lane: int) -> None:
+        assert lane in self.open
+
+    def group(self, control: ControlState, size: Size) -> GroupKey:
+        return (control.params.steps,)
+
+
+class VirtualInbox(Inbox):
+    """Waits by moving the clock; `is_idle` once it would have waited for a message for ever."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.is_idle = False
+        self._clock = clock
+
+    def wait(self, timeout_s: float | None) -> None:
+        self.is_idle = timeout_s is None
+        self._clock.advance(timeout_s or 0.0)
+
+
+class Worker:
+    """A loop, its rings, and the server's side of them."""
+
+    def __init__(self, *, lanes: int = 64) -> None:
+        self.clock = ManualClock(100.0)
+        self.model = Painter(self.clock, lanes=lanes)
+        self.inbound, self.outbound = Ring(CELLS, SIZE.nbytes), Ring(CELLS, SIZE.nbytes)
+        self.inbox = VirtualInbox(self.clock)
+        self.sent: list[m.ToServer] = []
+        self.cells = set(range(CELLS))
+        self.versions: Counter[str] = Counter()
+        self.seqs = 0
+        self.loop = WorkerLoop(
+            self.model, self.inbound, self.outbound, self.receive, self.clock, epoch=1, inbox=self.inbox
+        )
+
+    def receive(self, message: m.ToServer) -> None:
+        self.sent.append(message)
+        if isinstance(message, m.SourceDone):
+            assert message.cell not in self.cells, "a cell came back twice"
+            self.cells.add(message.cell)
+        if isinstance(message, m.Generated):
+            self.inbox.put(m.Freed(message.cell))
+
+    def open(self, session: str = "a", *, has_source: bool = True, steps: int = 4, running: bool = True) -> None:
+        self.versions[session] = 1
+        control = ControlState(1, params=Params(steps=steps))
+        self.inbox.put(m.OpenStream(session, SIZE, 100.0, 24, control, has_source, running))
+
+    def control(self, session: str = "a", *, steps: int = 4, transition_ms: int = 0) -> int:
+        self.versions[session] += 1
+        control = ControlState(
+            self.versions[session],
+            (Prompt(str(self.versions[session])),),
+            params=Params(steps=steps),
+            transition_ms=transition_ms,
+        )
+        self.inbox.put(m.NewControl(session, control))
+        return control.version
+
+    def source(self, value: int = 9, session: str = "a") -> int:
+        cell = self.cells.pop()
+        self.inbound.view(cell, SIZE)[:] = value
+        self.seqs += 1
+        self.inbox.put(m.NewSource(session, cell, SourceStamp(self.seqs, self.clock.now(), 0, is_camera=True)))
+        return cell
+
+    def run(self) -> None:
+        """Until there is nothing to do."""
+        self.steps(2000)
+        assert self.inbox.is_idle, "the loop never comes to rest"
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.inbox.is_idle = False
+            self.loop.step()
+            if self.inbox.is_idle:
+                return
+
+    def of(self, kind: type[m.ToServer]) -> list[m.ToServer]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+    @property
+    def made(self) -> list[m.Generated]:
+        return [message for message in self.sent if isinstance(message, m.Generated)]
+
+    @contextmanager
+    def once_at_step(self, step: int, act: Callable[[], object]) -> Iterator[None]:
+        """Inside, `act` runs once while a frame is at `step`."""
+        pending = [act]
+
+        def on_step(at: int) -> None:
+            if at == step and pending:
+                pending.pop()()
+
+        self.model.on_step = on_step
+        yield
+        assert not pending, "no frame came to that step"
+        self.model.on_step = lambda _: None
+
+
+def test_a_frame_is_made_of_the_newest_source_and_the_replaced_one_comes_back() -> None:
+    worker = Worker()
+    worker.open()
+    old, new = worker.source(1), worker.source(2)
+    worker.run()
+    assert [worker.outbound.view(frame.cell, SIZE)[5, 5, 1] for frame in worker.made] == [2]
+    assert worker.of(m.SourceDone) == [m.SourceDone("a", old, replaced=True)]
+    assert new not in worker.cells
+
+
+def test_a_source_is_generated_once_for_each_control_version() -> None:
+    worker = Worker()
+    worker.open()
+    worker.source(7)
+    worker.run()
+    worker.control()
+    worker.run()
+    worker.run()
+    assert [frame.provenance.version for frame in worker.made] == [1, 2]
+
+
+def test_a_new_version_gives_up_the_frame_in_flight_but_never_two_in_a_row() -> None:
+    worker = Worker()
+    worker.open()
+    worker.source()
+    worker.model.on_step = lambda step: worker.control() and None if step == 1 and worker.versions["a"] < 6 else None
+    worker.run()
+    outcomes = [type(message).__name__ for message in worker.sent if isinstance(message, m.Generated | m.Abandoned)]
+    assert outcomes == ["Abandoned", "Generated"] * 2 + ["Abandoned", "Generated"]
+    assert worker.made[-1].provenance.version == 6
+
+
+def test_where_the_model_is_slow_a_given_up_frame_makes_room_at_once_for_the_one_with_the_newer_version() -> None:
+    worker = Worker()
+    worker.open()
+    worker.source()
+    worker.loop.meter.add(4, 1, 0.1)
+    given_up: list[float] = []
+
+    def change() -> None:
+        worker.clock.advance(0.001)
+        worker.control()
+        given_up.append(worker.clock.now())
+
+    with worker.once_at_step(0, change):
+        worker.run()
+    [frame] = worker.made
+    assert frame.finished_at - frame.provenance.stages.model == pytest.approx(given_up[0])
+
+
+def test_a_panic_throws_the_frame_in_flight_away_and_the_end_of_it_makes_a_new_one() -> None:
+    worker = Worker()
+    worker.open(has_source=False, steps=2)
+    with worker.once_at_step(0, lambda: [worker.inbox.put(m.SetRunning("a", on)) for on in (False, True)]):
+        worker.run()
+    assert worker.of(m.Abandoned) == [m.Abandoned("a", 1)]
+    assert len(worker.made) == 1
+
+
+def test_a_resting_session_makes_nothing_until_it_is_woken() -> None:
+    worker = Worker()
+    worker.open(running=False)
+    worker.source()
+    worker.run()
+    assert not worker.made
+    worker.inbox.put(m.SetRunning("a", running=True))
+    worker.run()
+    assert len(worker.made) == 1
+
+
+@pytest.mark.parametrize("has_source", [True, False])
+def test_after_a_rest_the_same_inputs_are_generated_again(has_source: bool) -> None:
+    worker = Worker()
+    worker.open(has_source=has_source)
+    if has_source:
+        worker.source()
+    worker.run()
+    for running in (False, True):
+        worker.inbox.put(m.SetRunning("a", running))
+    worker.run()
+    assert len(worker.made) == 2
+
+
+def test_closing_a_session_in_flight_keeps_its_lane_until_the_frame_is_over_and_nobody_gets_it() -> None:
+    worker = Worker()
+    worker.open(steps=1)
+    worker.source()
+    with worker.once_at_step(0, lambda: worker.inbox.put(m.CloseStream("a"))):
+        worker.run()
+    assert worker.model.open == set()
+    assert worker.cells == set(range(CELLS))
+    assert worker.sent[-1] == m.Closed("a")
+
+
+def test_closing_another_session_in_mid_flight_takes_nothing_from_the_one_in_flight() -> None:
+    worker = Worker()
+    for session in ("a", "b"):
+        worker.open(session)
+    worker.source(1, "a")
+    worker.run()
+    worker.source(2, "a")
+    with worker.once_at_step(0, lambda: [worker.inbox.put(m.CloseStream(session)) for session in ("a", "b")]):
+        worker.run()
+    assert worker.model.open == set()
+    assert worker.cells == set(range(CELLS))
+
+
+def test_a_session_reopened_under_its_id_in_mid_flight_never_gets_the_old_ones_frame() -> None:
+    worker = Worker()
+    worker.open(has_source=False, steps=2)
+
+    def reopen() -> None:
+        worker.inbox.put(m.CloseStream("a"))
+        worker.open(has_source=False, steps=2)
+
+    worker.control(steps=2)
+    worker.control(steps=2)
+    with worker.once_at_step(0, reopen):
+        worker.run()
+    closed = worker.sent.index(m.Closed("a"))
+    assert [frame.provenance.version for frame in worker.made] == [1]
+    assert worker.sent.index(worker.made[0]) > closed
+
+
+def broken(kind: str) -> Callable[[Pixels], Pixels]:
+    wrong = {
+        "nan": np.zeros(SIZE.shape, np.uint8),
+        "white": np.full(SIZE.shape, 255, np.uint8),
+        "size": np.zeros((8, 8, 3), np.uint8),
+        "type": np.random.default_rng(0).random(SIZE.shape).astype(np.float32),
+    }
+    return lambda _: wrong[kind]
+
+
+@pytest.mark.parametrize("kind", ["nan", "white", "size", "type"])
+def test_a_broken_picture_is_refused_by_name_and_the_next_one_works(kind: str) -> None:
+    worker = Worker()
+    worker.open()
+    worker.open("b")
+    worker.source()
+    worker.model.on_finish = broken(kind)
+    worker.steps(2)
+    failed = worker.of(m.Failed)
+    assert [(f.session, f.error.code) for f in failed if isinstance(f, m.Failed)] == [("a", "broken_frame")]
+    worker.model.on_finish = lambda picture: picture
+    worker.source(session="a")
+    worker.source(session="b")
+    worker.run()
+    assert sorted(frame.session for frame in worker.made) == ["a", "b"]
+
+
+def test_a_covered_lens_is_not_a_broken_picture_of_a_pass_through_model() -> None:
+    black = np.zeros(SIZE.shape, np.uint8)
+    inspect(black, SIZE, from_flat_source=True)
+    with pytest.raises(BrokenFrame):
+        inspect(black, SIZE, from_flat_source=False)
+
+
+def test_a_failed_frame_from_words_alone_is_tried_again_by_itself() -> None:
+    worker = Worker()
+    worker.open(has_source=False)
+    worker.model.on_finish = broken("nan")
+    worker.steps(2)
+    worker.model.on_finish = lambda picture: picture
+    worker.run()
+    assert len(worker.of(m.Failed)) == 1
+    assert len(worker.made) == 1
+
+
+@pytest.mark.parametrize("stage", ["encode", "step", "finish"])
+def test_whatever_the_model_raises_breaks_one_frame_and_no_cell_is_lost(stage: str) -> None:
+    worker = Worker()
+    worker.open()
+    worker.source()
+    worker.run()
+
+    def fail(*_: object) -> Pixels:
+        raise RuntimeError("the device is on fire")
+
+    setattr(worker.model, f"on_{stage}", fail)
+    worker.control()
+    worker.source()
+    worker.steps(2)
+    assert [f.error.code for f in worker.of(m.Failed) if isinstance(f, m.Failed)] == ["model_failed"]
+    for name in ("encode", "step"):
+        setattr(worker.model, f"on_{name}", lambda _: None)
+    worker.model.on_finish = lambda picture: picture
+    worker.source()
+    worker.run()
+    worker.inbox.put(m.CloseStream("a"))
+    worker.run()
+    assert worker.made[-1].provenance.version == 2
+    assert worker.cells == set(range(CELLS))
+    assert worker.model.open == set()
+
+
+def test_a_model_that_raises_again_and_again_with_nothing_in_between_asks_for_a_fresh_process() -> None:
+    worker = Worker()
+    worker.open(has_source=False)
+
+    def fail(_: int) -> None:
+        raise RuntimeError("for ever")
+
+    worker.model.on_step = fail
+    with pytest.raises(RuntimeError, match="for ever"):
+        worker.loop.run()
+    assert len(worker.of(m.Failed)) == FAILURES_IN_A_ROW - 1
+
+
+def test_a_probe_is_answered_between_two_frames() -> None:
+    worker = Worker()
+    worker.open()
+    worker.source()
+    begun: list[list[int]] = []
+    with worker.once_at_step(1, lambda: worker.inbox.put(m.Probe(5))):
+        worker.model.on_finish = lambda picture: (begun.append(list(worker.model.lanes_begun)), picture)[1]
+        worker.run()
+    order = [type(message).__name__ for message in worker.sent if isinstance(message, m.Generated | m.Probed)]
+    assert order == ["Generated", "Probed"]
+    assert len(worker.model.open) == 2
+
+
+def test_a_probe_whose_frame_fails_is_answered_all_the_same() -> None:
+    worker = Worker()
+
+    def fail(_: int) -> None:
+        raise RuntimeError("no")
+
+    worker.model.on_step = fail
+    worker.inbox.put(m.Probe(5))
+    worker.steps(1)
+    [answer] = worker.sent
+    assert isinstance(answer, m.Probed)
+    assert answer.error is not None
+    assert answer.error.code == "model_failed"
+    assert worker.model.open == set()
+
+
+def test_where_only_one_lane_is_left_a_session_fails_by_name_and_the_lane_stays_free() -> None:
+    worker = Worker(lanes=3)
+    worker.open("a")
+    worker.open("b")
+    worker.source(session="b")
+    worker.run()
+    assert [f.error.code for f in worker.of(m.Failed) if isinstance(f, m.Failed)] == ["out_of_memory"]
+    assert len(worker.model.free) == 1
+    worker.inbox.put(m.CloseStream("b"))
+    worker.run()
+    assert worker.of(m.Closed) == [m.Closed("b")]
+    assert worker.cells == set(range(CELLS))
+
+
+def test_a_transition_goes_on_by_itself_and_its_last_frame_is_over() -> None:
+    worker = Worker()
+    worker.open(has_source=False)
+    worker.run()
+    worker.control(transition_ms=400)
+    worker.run()
+    progress = [frame.provenance.progress for frame in worker.made if frame.provenance.version == 2]
+    assert 0 < progress[0] < 0.25
+    assert progress == sorted(progress)
+    assert progress.count(1.0) == 1
+    assert 8 <= len(progress) <= 12
+
+
+def test_a_session_that_comes_back_from_a_rest_does_not_starve_the_others() -> None:
+    worker = Worker()
+    for session in ("a", "b"):
+        worker.open(session)
+    # Two sessions of 30 ms do not fit in a slot.
+    worker.model.on_step = lambda _: worker.clock.advance(0.0025) and None
+    for _ in range(40):
+        worker.source(session="a")
+        worker.steps(2)
+    before = len(worker.made)
+    for _ in range(20):
+        for session in ("a", "b"):
+            worker.source(session=session)
+        worker.steps(2)
+    shares = Counter(frame.session for frame in worker.made[before:])
+    assert shares["a"] >= shares["b"] - 2
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["open", "close", "reopen", "source", "source", "control", "rest", "wake", "probe", "fail", "run", "run"]
+        ),
+        st.sampled_from("abc"),
+        st.integers(0, 3),
+    ),
+    max_size=60,
+)
+
+
+class Script:
+    """Random messages, each sent when somebody asks for the next."""
+
+    def __init__(self, worker: Worker, script: list[tuple[str, str, int]]) -> None:
+        self.left = list(script)
+        self._worker = worker
+        self._opened: set[str] = set()
+
+    def act(self) -> None:
+        if not self.left:
+            return
+        name, session, number = self.left.pop(0)
+        worker, inbox = self._worker, self._worker.inbox
+        if name == "open" and session not in self._opened:
+            self._opened.add(session)
+            worker.open(session, has_source=number > 0)
+        elif name == "source" and len(worker.cells) > 1:
+            worker.source(number, session)
+        elif name == "probe":
+            inbox.put(m.Probe(number))
+        elif name in {"fail", "run"}:
+            worker.model.on_finish = broken("nan") if name == "fail" else lambda picture: picture
+        elif session in self._opened:
+            self._act_on(session, name, number)
+
+    def _act_on(self, session: str, name: str, number: int) -> None:
+        worker, inbox = self._worker, self._worker.inbox
+        if name in {"close", "reopen"}:
+            inbox.put(m.CloseStream(session))
+            self._opened.remove(session)
+            if name == "reopen":
+                self._opened.add(session)
+                worker.open(session, has_source=number > 0)
+        elif name == "control":
+            worker.control(session, steps=(1, 2, 4, 4)[number], transition_ms=100 * (number == 3))
+        elif name in {"rest", "wake"}:
+            inbox.put(m.SetRunning(session, name == "wake"))
+
+
+@given(actions, st.booleans())
+@settings(max_examples=60)
+def test_whatever_comes_in_whatever_order_every_cell_and_lane_comes_home(
+    lines: list[tuple[str, str, int]], in_flight: bool
+) -> None:
+    worker = Worker()
+    script = Script(worker, lines)
+    if in_flight:
+        worker.model.on_step = lambda _: script.act()
+        worker.inbox.put(m.Probe(0))
+    while script.left:
+        script.act()
+        worker.steps(len(script.left) % 4)
+    worker.model.on_step = lambda _: None
+    worker.model.on_finish = lambda picture: picture
+    for session in "abc":
+        worker.inbox.put(m.CloseStream(session))
+    worker.run()
+    assert worker.cells == set(range(CELLS))
+    assert worker.model.open == set()
+    versions: dict[str, int] = {}
+    for message in worker.sent:
+        if isinstance(message, m.Closed):
+            versions.pop(message.session, None)
+        if isinstance(message, m.Generated):
+            assert message.provenance.version >= versions.get(message.session, 0)
+            versions[message.session] = message.provenance.version
