@@ -1,0 +1,126 @@
+"""What a figure was measured on, and a server to measure."""
+
+import contextlib
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def describe() -> dict[str, str]:
+    """The machine, the versions and the date."""
+    packages = ("liveglass", "torch", "diffusers", "numpy", "uvicorn")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        **versions,
+    }
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+@dataclass
+class Server:
+    """A running server: its address, its processes, and how long it took to be ready."""
+
+    url: str
+    process: psutil.Process
+    ready_s: float
+
+    def worker(self) -> psutil.Process | None:
+        """The process that holds the model: the child with the most memory."""
+        children = self.process.children()
+        return max(children, key=lambda child: child.memory_info().rss, default=None)
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics by its full name with labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics") as response:
+            lines = response.read().decode().splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+
+@contextlib.contextmanager
+def server(model: str, *options: str) -> Iterator[Server]:
+    """A server of its own process group on a free port, ended in the end."""
+    with tempfile.TemporaryDirectory() as state:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "liveglass.web", "serve", "--model", model, "--port", "0", "--no-open",
+             "--state-dir", state, "--log-level", "warning", *options],
+            stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            ready_s = time.perf_counter() - started
+            found = re.search(r"liveglass ready at (\S+)", line)
+            if not found:
+                raise SystemExit(f"The server did not become ready; it said: {line!r}")
+            yield Server(found[1], psutil.Process(process.pid), ready_s)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+
+
+def quantile(ordered: list[float], q: float) -> float:
+    """The `q` quantile of an ascending list, linear between neighbours."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
+
+
+def histogram_quantile(before: dict[str, float], after: dict[str, float], name: str, labels: str, q: float) -> float:
+    """An upper bound of the `q` quantile of a Prometheus histogram between two scrapes, in its own unit."""
+    buckets = []
+    for key, value in after.items():
+        found = re.match(rf'{name}_bucket{{(.*)le="([^"]+)"}}', key)
+        if found and labels in found[1]:
+            buckets.append((float(found[2]), value - before.get(key, 0.0)))
+    buckets.sort()
+    total = buckets[-1][1] if buckets else 0.0
+    return next((edge for edge, count in buckets if total and count >= q * total), float("nan"))
+
+
+def table(title: str, rows: list[tuple[str, ...]]) -> str:
+    """Rows of text, aligned; the first row is the head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for first, *rest in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        lines.append("  ".join(cells))
+    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:], ""])
+
+
+def save(name: str, figures: dict[str, object]) -> Path:
+    """Write the raw figures beside the benchmarks."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+    return path
