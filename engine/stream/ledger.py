@@ -41,16 +41,21 @@ class Ledger:
         with self._lock:
             self._meter.dropped += n
 
-    def handed_over(self, output: OutputFrame, at: float, skipped: int) -> None:
-        """`output` was handed to transport at `at`, seconds, after `skipped` slots that nobody saw."""
+    def skipped(self, slots: int) -> None:
+        """So many slots went by without a frame."""
+        with self._lock:
+            self._meter.missed += slots
+        self._metrics.missed.labels("skipped").inc(slots)
+
+    def handed_over(self, output: OutputFrame, at: float) -> None:
+        """`output` was handed to transport at `at`, seconds."""
         metrics, late_s = self._metrics, at - output.deadline
         missed = late_s > self._period_s / 2
         with self._lock:
-            self._meter.missed += missed + skipped
+            self._meter.missed += missed
             motion, content = self._meter.slot(output, at)
         metrics.slots.labels(output.kind.value).inc()
         metrics.missed.labels("late").inc(missed)
-        metrics.missed.labels("skipped").inc(skipped)
         metrics.lateness.labels("pick").observe(output.picked_at - output.deadline)
         metrics.lateness.labels("handoff").observe(late_s)
         for of, age in (("motion", motion), ("content", content)):

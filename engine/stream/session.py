@@ -323,8 +323,9 @@ class Session:
         with self._lock:
             output = self._compose(slot, picked_at)
             self._newest = output
+        self._ledger.skipped(skipped)
         self.audience.deliver(output)
-        self._account(output, self._clock.now(), skipped)
+        self._account(output, self._clock.now())
         sample = self._sample
         if sample is not None and self.is_running:
             at = self._clock.now()
@@ -344,8 +345,8 @@ class Session:
         self._metrics.refused_camera.inc(self._composer.refused - refused)
         return output
 
-    def _account(self, output: OutputFrame, handed_at: float, skipped: int) -> None:
-        self._ledger.handed_over(output, handed_at, skipped)
+    def _account(self, output: OutputFrame, handed_at: float) -> None:
+        self._ledger.handed_over(output, handed_at)
         with self._lock:
             self._ever_live = self._ever_live or output.is_new
             receipts = self._steering.handed_over(output, handed_at)

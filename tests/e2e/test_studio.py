@@ -21,6 +21,7 @@ async def test_the_studio_opens_already_generating_the_sample(studio: Studio, na
 
 
 async def test_the_pictures_move(studio: Studio) -> None:
+    await studio.until_frames(GENERATED, 3, since=await studio.mark())
     first = (await studio.pixels()).astype(int)
     since = await studio.mark()
     await studio.until_frames(GENERATED, 12, since=since)

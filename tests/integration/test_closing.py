@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from multiprocessing import resource_tracker
 
 import psutil
 import pytest
@@ -23,6 +24,7 @@ def engine_threads() -> list[str]:
 @pytest.mark.parametrize("mode", ["process", "thread"])
 async def test_closing_leaves_no_process_no_thread_and_no_descriptor(mode: WorkerMode) -> None:
     here = psutil.Process()
+    resource_tracker.ensure_running()  # Python's own, one for each process that ever spawned another
     children, running = {child.pid for child in here.children(recursive=True)}, engine_threads()
     descriptors = here.num_fds()
     engine = Engine(EngineConfig(model="sleep:5", device="cpu", threads=1, worker_mode=mode))

@@ -14,20 +14,20 @@ def codes(root: type[errors.LiveglassError]) -> list[type[errors.LiveglassError]
 
 @pytest.mark.parametrize("kind", codes(errors.LiveglassError), ids=lambda kind: kind.code)
 def test_every_error_of_the_engine_comes_back_as_itself(kind: type[errors.LiveglassError]) -> None:
-    body = errors.ErrorBody(code=kind.code, message="No.", hint="Do this.", field="size")
+    body = errors.ErrorBody(code=kind.code, message="No.", retryable=kind.retryable, hint="Do this.", field="size")
     error = error_from(body, retry_after_s=7)
     assert type(error) is kind
     assert error.message == "No."
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
-    error = error_from(errors.ErrorBody(code="at_capacity", message="Full."), retry_after_s=7)
+    error = error_from(errors.ErrorBody(code="at_capacity", message="Full.", retryable=True), retry_after_s=7)
     assert isinstance(error, errors.AtCapacity)
     assert error.retry_after_s == 7
 
 
 def test_a_code_of_a_later_version_is_told_by_its_name() -> None:
-    error = error_from(errors.ErrorBody(code="too_beautiful", message="Stop."))
+    error = error_from(errors.ErrorBody(code="too_beautiful", message="Stop.", retryable=False))
     assert isinstance(error, UnknownProblem)
     assert "too_beautiful" in error.message
 
