@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from liveglass.engine.errors import LiveglassError
+from liveglass.engine.worker.process import model_threads
 from liveglass.web.files import make_private_dir
 from liveglass.web.server import listening_socket
 from liveglass.web.settings import Settings
@@ -27,7 +28,6 @@ print(json.dumps({
     "cuda": cuda,
     "mps": mps,
     "device": torch.cuda.get_device_name(0) if cuda else "",
-    "threads": torch.get_num_threads(),
 }))
 """
 _ASK_BUDGET_S = 120
@@ -50,7 +50,6 @@ class TorchFacts(msgspec.Struct, frozen=True):
     cuda: bool
     mps: bool
     device: str
-    threads: int
 
 
 def report(settings: Settings) -> int:
@@ -89,7 +88,9 @@ def gpu_finding(gpu: str, torch: TorchFacts | None, fault: str = "") -> Finding:
             f"{gpu} is there and torch is built for {torch.built_for}, but cannot use it.",
             "Update the driver so that nvidia-smi shows at least that version; in a container, pass the GPU in.",
         )
-    return Finding("GPU", "ok", f"None; the model runs on the CPU, {torch.threads} threads, torch {torch.version}.")
+    return Finding(
+        "GPU", "ok", f"None; the model runs on the CPU, on {model_threads(0)} of its cores, torch {torch.version}."
+    )
 
 
 def _gpu(_settings: Settings) -> Finding:

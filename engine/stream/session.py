@@ -36,7 +36,7 @@ from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.ledger import Ledger
 from liveglass.engine.stream.sample import Sample
 from liveglass.engine.stream.scheduler import FrameScheduler
-from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive
+from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures
 from liveglass.engine.stream.steering import Receipt, Steering
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission
@@ -44,6 +44,7 @@ from liveglass.engine.worker.supervisor import WorkerStatus
 
 _BROKEN_SHOWN_S = 2.0
 _TOLD_EVERY_S = 1.0
+_FIGURE_HELD_S = 3.0
 
 
 class Host(Protocol):
@@ -116,6 +117,7 @@ class Session:
         self._flushed_at = -math.inf
         self._serving_since: float | None = None
         self._newest: OutputFrame | None = None
+        self._state_at = -math.inf
         self._state = SessionState("warming", stage="starting", cause="The model is starting.")
 
     # --- what it is -------------------------------------------------------------------------------------------------
@@ -392,10 +394,13 @@ class Session:
     # --- state ------------------------------------------------------------------------------------------------------
 
     def _refresh_state(self) -> None:
+        now = self._clock.now()
         with self._lock:
-            state = derive(self._facts(self._clock.now()))
-            if state != self._state:
-                self._state = state
+            state = derive(self._facts(now))
+            # Nobody can read a figure that changes with every frame; another cause is told at once.
+            is_old = now - self._state_at >= _FIGURE_HELD_S
+            if state != self._state and (is_old or not same_but_figures(state, self._state)):
+                self._state, self._state_at = state, now
                 # Under the lock, so that nobody hears of two changes in the wrong order.
                 self.audience.tell(state)
 

@@ -5,9 +5,9 @@ import pytest
 from liveglass.web import cli
 from liveglass.web.doctor import TorchFacts, gpu_finding
 
-CPU_BUILD = TorchFacts(version="2.13.0+cpu", built_for="", cuda=False, mps=False, device="", threads=2)
-CUDA_BUILD = TorchFacts(version="2.13.0", built_for="13.0", cuda=False, mps=False, device="", threads=2)
-WORKING = TorchFacts(version="2.13.0", built_for="13.0", cuda=True, mps=False, device="H100", threads=2)
+CPU_BUILD = TorchFacts(version="2.13.0+cpu", built_for="", cuda=False, mps=False, device="")
+CUDA_BUILD = TorchFacts(version="2.13.0", built_for="13.0", cuda=False, mps=False, device="")
+WORKING = TorchFacts(version="2.13.0", built_for="13.0", cuda=True, mps=False, device="H100")
 
 
 def test_a_gpu_with_a_cpu_build_of_torch_is_told_with_the_way_out() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveglass.engine.events import SessionState
 from liveglass.engine.frame import FrameKind
-from liveglass.engine.stream.state import Facts, derive
+from liveglass.engine.stream.state import Facts, derive, same_but_figures
 
 LIVE = Facts(input_age_s=0.01, kind=FrameKind.GENERATED, base_shown=True, new_in_2_s=48, serving_s=9.0, ever_live=True)
 
@@ -82,3 +83,13 @@ def test_the_sentence_changes_at_most_once_a_second() -> None:
     ]
     changes = sum(a != b for a, b in itertools.pairwise(causes))
     assert changes <= 12
+
+
+def test_a_figure_that_changed_is_the_same_story_and_another_cause_is_not() -> None:
+    slow = SessionState("degraded", cause="The model is behind: 2 of 24 frames a second are new.")
+    slower = SessionState("degraded", cause="The model is behind: 1 of 24 frames a second are new.")
+    dead = SessionState("degraded", cause="The model's process ended.")
+    assert same_but_figures(slow, slower)
+    assert not same_but_figures(slow, dead)
+    assert not same_but_figures(slow, SessionState("standby", cause=slow.cause))
+    assert not same_but_figures(SessionState("queued", position=1), SessionState("queued", position=2))
