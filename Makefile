@@ -13,7 +13,7 @@ run: $(VENV)/.run
 	$(BIN)/liveglass $(ARGS)
 
 test: $(VENV)/.test node_modules/.ok
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || ./scripts/install-chromium
+	@./scripts/install-test-tools
 	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.test node_modules/.ok

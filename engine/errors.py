@@ -4,10 +4,11 @@
     ├── InvalidInput          what was sent cannot be used; final
     │   ├── MalformedMessage  not JSON, or not an object
     │   ├── UnknownEvent · UnknownField · InvalidValue · PromptTooLong
-    │   └── MalformedFrame · MalformedPicture · PictureTooLarge
+    │   ├── MalformedFrame · MalformedPicture · PictureTooLarge
+    │   └── MalformedSdp · UnusableOffer · IceRestartRefused
     ├── TokenRefused          no token, or one that is wrong or over
     ├── NotAllowed            a good token for less than this · OriginRefused · CameraNotVisible
-    ├── NoSuchSession
+    ├── NoSuchSession         · NoSuchPeer
     ├── NotAvailable          this build or this model does not have it
     ├── PublisherReplaced     a newer publisher took over
     ├── Flood                 more messages than anybody sends on purpose
@@ -120,6 +121,27 @@ class PictureTooLarge(InvalidInput):
     default_hint = "Send pictures of at most 1920×1080 and 4 MiB."
 
 
+class MalformedSdp(InvalidInput):
+    """Not a session description (RFC 8866), or one that is too long or too odd to be a browser's."""
+
+    code = "malformed_sdp"
+    default_hint = "Send the SDP of RTCPeerConnection.createOffer(), at most 64 KiB, as application/sdp."
+
+
+class UnusableOffer(InvalidInput):
+    """A sound session description that this server cannot answer."""
+
+    code = "unusable_offer"
+    default_hint = "Offer one video line (sendrecv, H.264 or VP8), and data channels if you want events."
+
+
+class IceRestartRefused(InvalidInput):
+    """A new ICE user name or password for a running peer."""
+
+    code = "ice_restart_refused"
+    default_hint = "Recover with a new POST; it replaces this peer."
+
+
 class TokenRefused(LiveglassError):
     """No token, or one that is wrong, expired or for another session."""
 
@@ -153,6 +175,13 @@ class NoSuchSession(LiveglassError):
 
     code = "no_such_session"
     default_hint = "Open a new one with POST /v1/sessions."
+
+
+class NoSuchPeer(NoSuchSession):
+    """No peer connection of that id in this session."""
+
+    code = "no_such_peer"
+    default_hint = "Open a new one with a POST of an offer."
 
 
 class NotAvailable(LiveglassError):

@@ -76,9 +76,14 @@ class Metrics:
             "Frames with camera pixels that the session's camera_visible held back.",
             registry=r,
         )
+        self.encoded = Counter("liveglass_frames_encoded", "Pictures encoded, by format.", ["format"], registry=r)
         self.encoded_bytes = Counter("liveglass_encoded_bytes", "Bytes encoded, by format.", ["format"], registry=r)
         self.sessions = Gauge("liveglass_sessions", "Sessions open, by admission.", ["admission"], registry=r)
         self.viewers = Gauge("liveglass_viewers", "Connected viewers.", registry=r)
+        self.peers = Gauge("liveglass_peers", "WebRTC peers, connected or connecting.", registry=r)
+        self.rendition_changes = Counter(
+            "liveglass_rendition_changes", "Viewers moved to another rendition.", ["to"], registry=r
+        )
         self.worker_up = Gauge("liveglass_worker_up", "1 while a worker is ready to generate.", registry=r)
         self.worker_restarts = Counter(
             "liveglass_worker_restarts", "Workers replaced, by cause.", ["cause"], registry=r

@@ -34,6 +34,8 @@ class Commander:
     """Does the commands of one connection.
 
     Args:
+        connection: its number, which no other connection has.
+        by: its name in `control.changed`.
         end: ends the session; None where this server cannot.
     """
 
@@ -44,13 +46,14 @@ class Commander:
         role: Role,
         *,
         connection: int,
+        by: str,
         end: Callable[[str, str], None] | None,
     ) -> None:
         self._session = session
         self._room = room
         self._role = role
         self._connection = connection
-        self._by = f"socket:{connection}"
+        self._by = by
         self._end = end
 
     def answer(self, command: ControlCommand, raw: str) -> ControlAccepted | ErrorEvent:

@@ -140,6 +140,7 @@ class FanOut:
         message = encode_output(output, self._fmt)
         encoded_at = self._clock.now()
         self._session.record_stage("encode", encoded_at - began)
+        self._metrics.encoded.labels(self._fmt.value).inc()
         self._metrics.encoded_bytes.labels(self._fmt.value).inc(len(message))
         packet = Packet(output.slot & MAX_U32, output.kind, message, encoded_at)
         self._loop.call_soon_threadsafe(self._hand_over, packet)

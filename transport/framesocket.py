@@ -8,35 +8,18 @@ Knows a `Channel`, no web framework; decides nothing about tokens.
 import asyncio
 from contextlib import ExitStack, suppress
 
-from liveglass.engine.clock import wall
-from liveglass.engine.errors import Flood, LiveglassError, NotAllowed, PublisherReplaced
-from liveglass.engine.events import ControlAccepted, ErrorEvent, SessionEvent, SessionState, Stats
+from liveglass.engine.errors import LiveglassError, NotAllowed, PublisherReplaced
 from liveglass.engine.stream.session import Session
 from liveglass.transport.channel import Channel, ChannelClosed
-from liveglass.transport.commands import Commander
+from liveglass.transport.conversation import POLICY_VIOLATION, Conversation
 from liveglass.transport.fanout import Format
 from liveglass.transport.flow import FloodRule, Throttle
 from liveglass.transport.header import peek_seq
 from liveglass.transport.hub import Hub
-from liveglass.transport.messages import (
-    Command,
-    FrameAck,
-    Hello,
-    Limits,
-    PictureSize,
-    Ping,
-    Pong,
-    Role,
-    StatsSubscribe,
-    command_id,
-    parse_message,
-    read_command,
-)
+from liveglass.transport.messages import Limits, Role
 from liveglass.transport.outbox import Outbox
 from liveglass.transport.publisher import Publisher
 
-GOING_AWAY = 1001
-POLICY_VIOLATION = 1008
 NOT_ALLOWED = 4403
 NO_SUCH_SESSION = 4404
 PUBLISHER_REPLACED = 4409
@@ -61,8 +44,8 @@ async def serve(
     connection = _Connection(channel, session, role, hub)
     with ExitStack() as stack:
         stack.enter_context(session.attach())
-        stack.callback(session.listen(connection.on_event))
-        connection.greet()
+        stack.callback(session.listen(connection.conversation.on_event))
+        connection.conversation.greet()
         if view:
             stack.enter_context(connection.room.viewing(connection.outbox.viewer, fmt))
         if publish:
@@ -74,40 +57,19 @@ class _Connection:
     """One connection's state; the event loop's alone."""
 
     def __init__(self, channel: Channel, session: Session, role: Role, hub: Hub) -> None:
-        limits = Limits()
         self.room = hub.room(session)
         self.outbox = Outbox(session, hub.clock, on_full=self._unread)
         self._channel = channel
         self._session = session
-        self._role: Role = role
         self._hub = hub
         self._clock = hub.clock
-        self._commander = Commander(session, self.room, role, connection=hub.connection_number(), end=hub.end)
-        self._publisher: Publisher | None = None
-        self._frame_flood = FloodRule(limits.frames_per_s)
-        self._message_flood = FloodRule(limits.messages_per_s)
-        self._complaints = Throttle(1.0)
-        self._stats_interval_s = 0.0
-        self._subscribed = asyncio.Event()
-        self._ending: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
-
-    def greet(self) -> None:
-        """Put `hello` and the current state first."""
-        session = self._session
-        state = session.state
-        self.outbox.say(
-            Hello(
-                session=session.id,
-                role=self._role,
-                state=state.state,
-                control=session.control_view(),
-                server_time=wall() * 1000,
-                fps=session.options.fps,
-                slot=session.current_slot,
-                size=PictureSize.of(session.options.size),
-            ),
+        self.conversation = Conversation(
+            session, role, hub, by="socket", say=self.outbox.say, end=self._end, on_ack=self._acknowledged
         )
-        self.outbox.say(state)
+        self._publisher: Publisher | None = None
+        self._frame_flood = FloodRule(Limits().frames_per_s)
+        self._complaints = Throttle(1.0)
+        self._ending: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
 
     def start_publisher(self) -> Publisher:
         """The publisher of this connection; its pump runs in `run`."""
@@ -121,19 +83,11 @@ class _Connection:
         )
         return self._publisher
 
-    def on_event(self, event: SessionEvent) -> None:
-        """The session said something: pass it on."""
-        if isinstance(event, Stats | ControlAccepted):
-            return  # statistics go to who asked for them, receipts to who sent the command
-        self.outbox.say(event)
-        if isinstance(event, SessionState) and event.state == "closed":
-            self._end(GOING_AWAY, event.cause or "the session is closed")
-
     async def run(self) -> None:
         """Read, write, decode and measure until one side ends it; then say why and close."""
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(self._write())
-            others = [group.create_task(self._read()), group.create_task(self._send_stats())]
+            others = [group.create_task(self._read()), group.create_task(self.conversation.send_stats())]
             if self._publisher is not None:
                 others.append(group.create_task(self._publisher.run()))
                 others.append(group.create_task(self._make_way(self._publisher)))
@@ -152,6 +106,9 @@ class _Connection:
     def _end(self, code: int, reason: str) -> None:
         if not self._ending.done():
             self._ending.set_result((code, reason))
+
+    def _acknowledged(self, seq: int) -> None:
+        self.outbox.viewer.window.acknowledged(seq, self._clock.now())
 
     def _unread(self) -> None:
         self._end(POLICY_VIOLATION, "flood: events are not read")
@@ -175,69 +132,24 @@ class _Connection:
                 if isinstance(message, bytes):
                     self._on_frame(message)
                 else:
-                    self._on_text(message)
+                    self.conversation.on_text(message)
         except ChannelClosed:
             self._peer_left()
 
     async def _make_way(self, publisher: Publisher) -> None:
         await publisher.replaced.wait()
         error = PublisherReplaced("A newer publisher took over this session.")
-        self._tell(error)
+        self.conversation.tell(error)
         self._end(PUBLISHER_REPLACED, error.code)
-
-    async def _send_stats(self) -> None:
-        await self._subscribed.wait()
-        while True:
-            self._subscribed.clear()
-            self.outbox.say(self._session.stats())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._stats_interval_s):
-                    await self._subscribed.wait()
 
     def _on_frame(self, message: bytes) -> None:
         if self._frame_flood.count(self._clock.now()):
-            self._flooded("frames")
+            self.conversation.flooded("frames")
         elif self._publisher is not None:
             self._publisher.receive(message)
         elif self._complaints.allows(self._clock.now()):
             error = NotAllowed("This connection does not publish.", hint="Connect with publish=1.")
             self._refuse_frame(error, peek_seq(message))
 
-    def _on_text(self, raw: str) -> None:
-        if self._message_flood.count(self._clock.now()):
-            self._flooded("messages")
-            return
-        its_id: str | None = None
-        try:
-            message = parse_message(raw)
-            its_id = command_id(message)
-            self._do(read_command(message), raw)
-        except LiveglassError as error:
-            self._tell(error, command=its_id)
-
-    def _do(self, command: Command, raw: str) -> None:
-        match command:
-            case FrameAck():
-                self.outbox.viewer.window.acknowledged(command.seq, self._clock.now())
-            case Ping():
-                self.outbox.say(Pong(t=command.t, server_time=wall() * 1000))
-            case StatsSubscribe():
-                self._stats_interval_s = command.interval_ms / 1000
-                self._subscribed.set()
-            case _:
-                answer = self._commander.answer(command, raw)
-                if isinstance(answer, ErrorEvent):
-                    self._hub.metrics.errors.labels(answer.code).inc()
-                self.outbox.say(answer)
-
-    def _flooded(self, what: str) -> None:
-        error = Flood(f"Too many {what} for too long.")
-        self._tell(error)
-        self._end(POLICY_VIOLATION, f"{error.code}: too many {what}")
-
     def _refuse_frame(self, error: LiveglassError, seq: int | None) -> None:
-        self._tell(error, seq=seq)
-
-    def _tell(self, error: LiveglassError, *, command: str | None = None, seq: int | None = None) -> None:
-        self._hub.metrics.errors.labels(error.code).inc()
-        self.outbox.say(ErrorEvent.of(error.body(), id=command, seq=seq))
+        self.conversation.tell(error, seq=seq)

@@ -7,8 +7,9 @@ Runs on the event loop; owns the decode pool's threads.
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Protocol
 
 from liveglass.engine.clock import Clock, SystemClock
 from liveglass.engine.events import SessionEvent, SessionState
@@ -16,11 +17,21 @@ from liveglass.engine.metrics import Metrics
 from liveglass.engine.stream.session import Session
 from liveglass.transport.deck import Answered, Deck
 from liveglass.transport.fanout import FanOut, Format, Viewer
-from liveglass.transport.publisher import Publisher
+from liveglass.transport.webrtc.camera import RtpTimes
+from liveglass.transport.webrtc.encoding import VideoCodec
+from liveglass.transport.webrtc.renditions import VideoFanOut, VideoViewer
 
 DECODE_THREADS = 2
 
 EndSession = Callable[[str, str], None]
+
+
+class Publishes(Protocol):
+    """Who sends a session's camera: a socket's publisher or a peer's camera."""
+
+    def make_way(self) -> None:
+        """A newer one has taken over."""
+        ...
 
 
 class Room:
@@ -30,16 +41,20 @@ class Room:
         deck: the staged cues.
         answered: the answers to commands already done.
         publisher: who publishes now.
+        rtp_times: the RTP time stamps of the last camera pictures, where a peer sends them.
     """
 
-    def __init__(self, session: Session, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, session: Session, *, clock: Clock, metrics: Metrics, pool: Executor) -> None:
         self.session = session
         self.deck = Deck()
         self.answered = Answered()
-        self.publisher: Publisher | None = None
+        self.publisher: Publishes | None = None
+        self.rtp_times = RtpTimes()
         self._clock = clock
         self._metrics = metrics
+        self._pool = pool
         self._fanouts: dict[Format, FanOut] = {}
+        self._videos: dict[VideoCodec, VideoFanOut] = {}
 
     @contextmanager
     def viewing(self, viewer: Viewer, fmt: Format) -> Iterator[None]:
@@ -67,11 +82,38 @@ class Room:
                 self._fanouts.pop(fmt, None)
 
     @contextmanager
-    def publishing(self, publisher: Publisher) -> Iterator[None]:
+    def watching(self, viewer: VideoViewer, codec: VideoCodec) -> Iterator[VideoFanOut]:
+        """While inside, `viewer` gets the session's frames as video in `codec`."""
+        fanout = self._videos.get(codec)
+        if fanout is None:
+            fanout = VideoFanOut(
+                self.session,
+                codec,
+                clock=self._clock,
+                metrics=self._metrics,
+                loop=asyncio.get_running_loop(),
+                pool=self._pool,
+                rtp_of=self.rtp_times.of,
+            )
+            self._videos[codec] = fanout
+            self.session.add_sink(fanout)
+        fanout.add(viewer)
+        self._metrics.viewers.inc()
+        try:
+            yield fanout
+        finally:
+            self._metrics.viewers.dec()
+            fanout.remove(viewer)
+            if not fanout.viewers:
+                self.session.remove_sink(fanout)
+                self._videos.pop(codec, None)
+
+    @contextmanager
+    def publishing(self, publisher: Publishes) -> Iterator[None]:
         """While inside, `publisher` is the one who publishes, until a newer one takes over."""
         before, self.publisher = self.publisher, publisher
         if before is not None:
-            before.replaced.set()
+            before.make_way()
         self.session.start_publishing()
         try:
             yield
@@ -84,6 +126,8 @@ class Room:
         """Nothing that was encoded before now is sent any more, but the safe picture."""
         for fanout in self._fanouts.values():
             fanout.flush()
+        for video in self._videos.values():
+            video.flush()
 
 
 class Hub:
@@ -117,7 +161,7 @@ class Hub:
         known = self._rooms.get(session.id)
         if known is not None and known.session is session:
             return known
-        room = Room(session, clock=self.clock, metrics=self.metrics)
+        room = Room(session, clock=self.clock, metrics=self.metrics, pool=self.pool)
         self._rooms[session.id] = room
         stop: list[Callable[[], None]] = []
 

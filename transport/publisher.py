@@ -63,6 +63,10 @@ class Publisher:
         self._over = False
         self._newest_seq = 0
 
+    def make_way(self) -> None:
+        """A newer publisher has taken over: nothing of this one is shown any more."""
+        self.replaced.set()
+
     def receive(self, message: bytes) -> None:
         """A binary message came; never blocks."""
         now = self._clock.now()

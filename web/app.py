@@ -14,6 +14,7 @@ from liveglass.web.guard import GuardMiddleware
 from liveglass.web.house import House
 from liveglass.web.logs import RequestLog
 from liveglass.web.pages import PageRoutes, SecurityHeaders
+from liveglass.web.peers import PeerRoutes
 from liveglass.web.sessions import SessionRoutes
 from liveglass.web.socket import SocketRoutes
 from liveglass.web.status import StatusRoutes
@@ -42,6 +43,7 @@ def create_app(house: House) -> Starlette:
     app = Starlette(
         routes=[
             *SocketRoutes(house).routes(),
+            *PeerRoutes(house).routes(),
             *SessionRoutes(house).routes(),
             *StatusRoutes(house).routes(),
             *PageRoutes().routes(),

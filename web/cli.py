@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     ring.add_argument("--expires-days", type=_days, metavar="N", help="days until it expires (default: never)")
     _add_some(ring, ("state_dir",))
     doctor = commands.add_parser(
-        "doctor", help="checks GPU, ports, codecs and TLS, and says what to do", allow_abbrev=False
+        "doctor", help="checks GPU, ports, codecs, TLS, UDP and TURN, and says what to do", allow_abbrev=False
     )
     _add_settings(doctor)
     commands.add_parser("bench", help="the benchmarks (they need a clone)")
@@ -122,12 +122,36 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-origin", action="append", metavar="URL", help="a site that may embed and call this server; repeatable"
     )
+    _add_ice(parser)
     parser.add_argument("--no-open", dest="open", action="store_false", default=None, help="open no browser")
     parser.add_argument("--open", dest="open", action="store_true", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
 
 
-def _add_some(parser: argparse.ArgumentParser, names: tuple[str, ...], helps: dict[str, str] | None = None) -> None:
+def _add_ice(parser: argparse.ArgumentParser) -> None:
+    webrtc = parser.add_argument_group("WebRTC", "how peers reach this server by UDP; see docs/network.md")
+    for name, metavar, text in (
+        ("ice-bind", "ADDRESS", "address to receive peers on (default: as --host); repeatable"),
+        ("ice-turn", "URL", "relay, as turn:host:port?transport=udp or turns:host:port; repeatable, the best first"),
+    ):
+        webrtc.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
+    helps = {
+        "ice_ports": "UDP ports that peers take, as 50000-50100 (default: any free one)",
+        "ice_public_address": "address that the outside sees, behind 1:1 NAT or in a container",
+        "ice_stun": "stun:host:port, asked for that address",
+        "ice_turn_secret": "the relay's shared secret (better in LIVEGLASS_ICE_TURN_SECRET)",
+        "ice_turn_username": "a fixed account at the relay, instead of a secret",
+        "ice_turn_password": "its password (better in LIVEGLASS_ICE_TURN_PASSWORD)",
+        "ice_policy": "all (default), or relay: tell peers no address of this machine",
+    }
+    _add_some(webrtc, tuple(helps), helps)
+
+
+def _add_some(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    names: tuple[str, ...],
+    helps: dict[str, str] | None = None,
+) -> None:
     for name in names:
         parser.add_argument(
             f"--{name.replace('_', '-')}", dest=name, metavar=name.split("_")[-1].upper(), help=(helps or {}).get(name)

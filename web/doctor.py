@@ -3,19 +3,23 @@
 Imports no torch: it asks a short-lived process, so that a broken installation is told, not met.
 """
 
+import asyncio
 import shutil
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
 
+from liveglass.engine.clock import wall
 from liveglass.engine.errors import LiveglassError
 from liveglass.engine.worker.process import model_threads
 from liveglass.web.files import make_private_dir
+from liveglass.web.findings import Finding
+from liveglass.web.reach import reach_findings
 from liveglass.web.server import listening_socket
 from liveglass.web.settings import Settings
 
@@ -31,15 +35,7 @@ print(json.dumps({
 }))
 """
 _ASK_BUDGET_S = 120
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
-
-    what: str
-    verdict: Literal["ok", "warning", "problem"]
-    says: str
-    do: str = ""
+_REINSTALL_AV = "pip install --force-reinstall av"
 
 
 class TorchFacts(msgspec.Struct, frozen=True):
@@ -55,8 +51,7 @@ class TorchFacts(msgspec.Struct, frozen=True):
 def report(settings: Settings) -> int:
     """Print every finding; 1 if something is broken, else 0."""
     worst = 0
-    for check in (_gpu, _port, _state, _codecs, _tls, _reach):
-        finding = check(settings)
+    for finding in _findings(settings):
         mark = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}[finding.verdict]
         sys.stdout.write(f"{mark}  {finding.what:<8} {finding.says}\n")
         if finding.do:
@@ -64,6 +59,12 @@ def report(settings: Settings) -> int:
         sys.stdout.flush()
         worst = max(worst, int(finding.verdict == "problem"))
     return worst
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    for check in (_gpu, _port, _state, _codecs, _tls):
+        yield check(settings)
+    yield from _reach(settings)
 
 
 def gpu_finding(gpu: str, torch: TorchFacts | None, fault: str = "") -> Finding:
@@ -153,7 +154,14 @@ def _codecs(_settings: Settings) -> Finding:
         return Finding("codecs", "problem", f"JPEG does not work: {error}.", "pip install --force-reinstall simplejpeg")
     if int(np.abs(back.astype(int) - grey).max()) > 4:
         return Finding("codecs", "problem", "JPEG changes colours.", "pip install --force-reinstall simplejpeg")
-    return Finding("codecs", "ok", "JPEG both ways. WebRTC (H.264, VP8) is not in this version.")
+    try:
+        from liveglass.transport.webrtc.probe import codec_faults  # noqa: PLC0415 - it may be what is broken
+    except ImportError as error:
+        return Finding("codecs", "problem", f"PyAV does not start: {error}.", _REINSTALL_AV)
+    faults = codec_faults()
+    if faults:
+        return Finding("codecs", "problem", f"WebRTC: {'; '.join(faults)}.", _REINSTALL_AV)
+    return Finding("codecs", "ok", "JPEG, H.264 and VP8, both ways.")
 
 
 def _tls(settings: Settings) -> Finding:
@@ -169,5 +177,10 @@ def _tls(settings: Settings) -> Finding:
     )
 
 
-def _reach(_settings: Settings) -> Finding:
-    return Finding("TURN", "ok", "Not needed: without WebRTC everything goes over one TCP port.")
+def _reach(settings: Settings) -> tuple[Finding, ...]:
+    try:
+        from liveglass.transport.webrtc.probe import probe_ice  # noqa: PLC0415 - it may be what is broken
+    except ImportError as error:
+        return (Finding("UDP", "problem", f"aiortc does not start: {error}.", "pip install --force-reinstall aiortc"),)
+    servers = settings.ice.servers(wall_s=wall(), user="doctor")
+    return reach_findings(settings, asyncio.run(probe_ice(settings.ice, servers)))

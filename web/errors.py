@@ -15,6 +15,7 @@ from liveglass.engine.errors import (
     InvalidInput,
     LiveglassError,
     MalformedMessage,
+    MalformedSdp,
     ModelFailed,
     NoSuchSession,
     NotAllowed,
@@ -91,6 +92,7 @@ class Internal(LiveglassError):
 
 _STATUS: tuple[tuple[type[LiveglassError], int], ...] = (
     (MalformedMessage, 400),
+    (MalformedSdp, 400),
     (BodyTooLarge, 413),
     (PictureTooLarge, 413),
     (BodyTooSlow, 408),

@@ -13,6 +13,7 @@ from liveglass.engine.engine import Engine
 from liveglass.engine.errors import TokenRefused
 from liveglass.engine.stream.session import Session
 from liveglass.transport.hub import Hub
+from liveglass.transport.webrtc.peers import Peers
 from liveglass.web.auth import OPERATOR_NONCE, Claim, Desk, Tokens, presented
 from liveglass.web.guard import Guard
 from liveglass.web.health import LoopWatch
@@ -32,6 +33,7 @@ class House:
     settings: Settings
     engine: Engine
     hub: Hub
+    peers: Peers
     desk: Desk
     names: Names
     guard: Guard
@@ -50,6 +52,7 @@ class House:
             settings=settings,
             engine=engine,
             hub=hub,
+            peers=Peers(hub, settings.ice),
             desk=Desk(settings, Tokens(secret), KeyRing(state_dir)),
             names=Names(engine, state_dir),
             guard=Guard(settings, port),

@@ -14,6 +14,7 @@ from liveglass.web.views import PatchReply, SessionBody, SessionView
 _JSON = "application/json"
 _REF = "#/components/schemas/{name}"
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_PEER: dict[str, object] = {"name": "peer", "in": "path", "required": True, "schema": {"type": "string"}}
 _SESSION_TOKEN: list[dict[str, list[str]]] = [{"token": []}, {"tokenInQuery": []}]
 
 
@@ -77,7 +78,30 @@ OPERATIONS = (
             _query("format", {"type": "string", "enum": ["jpeg", "raw"], "default": "jpeg"}),
         ),
     ),
-    Operation(f"{_ONE}/peer", "post", f"Two-way WebRTC. {_NOT_YET}", {501: ErrorReply}),
+    Operation(
+        f"{_ONE}/peer",
+        "post",
+        "Two-way WebRTC: an SDP offer in, the answer with all candidates out; Location names the peer.",
+        {201: "application/sdp", 400: ErrorReply, 422: ErrorReply, 503: ErrorReply},
+        str,
+        ("application/sdp",),
+    ),
+    Operation(
+        f"{_ONE}/peer/{{peer}}",
+        "patch",
+        "Candidates that came after the offer (RFC 8840); an ICE restart is refused.",
+        {204: "", 404: ErrorReply, 422: ErrorReply},
+        str,
+        ("application/trickle-ice-sdpfrag",),
+        parameters=(_PEER,),
+    ),
+    Operation(
+        f"{_ONE}/peer/{{peer}}",
+        "delete",
+        "End the peer; also when it is over already.",
+        {200: "", 404: ErrorReply},
+        parameters=(_PEER,),
+    ),
     Operation(f"{_ONE}/whip", "post", f"WHIP ingest. {_NOT_YET}", {501: ErrorReply}),
     Operation(f"{_ONE}/whep", "post", f"WHEP playback. {_NOT_YET}", {501: ErrorReply}),
     Operation("/v1/whip", "post", f"WHIP ingest by stream key. {_NOT_YET}", {501: ErrorReply}),

@@ -136,6 +136,7 @@ async def serve(settings: Settings, on_ready: Callable[[str], None], stop: async
         finally:
             house.names.closing()
             await engine.close()
+            await house.peers.close()
             await house.names.flush()
             hub.close()
 

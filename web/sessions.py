@@ -22,7 +22,7 @@ from liveglass.web.keys import check_name
 from liveglass.web.merge import read_merge
 from liveglass.web.views import PatchReply, opened, viewed
 
-_WEBRTC = ("peer", "whip", "whep")
+_COMING = ("whip", "whep")
 _ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -42,8 +42,8 @@ class SessionRoutes:
             Route(f"{one}/socket", self.socket_over_http, methods=_ANY),
             Route("/v1/whip", self.not_yet, methods=_ANY),
             Route("/v1/whip/{rest:path}", self.not_yet, methods=_ANY),
-            *(Route(f"{one}/{way}", self.not_yet, methods=_ANY) for way in _WEBRTC),
-            *(Route(f"{one}/{way}/{{rest:path}}", self.not_yet, methods=_ANY) for way in _WEBRTC),
+            *(Route(f"{one}/{way}", self.not_yet, methods=_ANY) for way in _COMING),
+            *(Route(f"{one}/{way}/{{rest:path}}", self.not_yet, methods=_ANY) for way in _COMING),
         ]
 
     async def open(self, request: Request) -> Response:
@@ -77,7 +77,9 @@ class SessionRoutes:
     async def read(self, request: Request) -> Response:
         """`GET /v1/sessions/{id}`."""
         session, claim = self._house.enter(request)
-        view = viewed(session, claim.role, self._house.base_url(request))
+        view = viewed(
+            session, claim.role, self._house.base_url(request), ice_servers=self._house.peers.servers(session.id)
+        )
         return json_response(view, headers={"ETag": _etag(session.control.version)})
 
     async def patch(self, request: Request) -> Response:
@@ -121,11 +123,19 @@ class SessionRoutes:
         raise UpgradeRequired("This address speaks WebSocket.")
 
     async def not_yet(self, request: Request) -> Response:
-        """WebRTC, WHIP and WHEP."""
-        raise NotAvailable("WebRTC, WHIP and WHEP are not in this version.", hint="Use the WebSocket of urls.socket.")
+        """WHIP and WHEP."""
+        raise NotAvailable(
+            "WHIP and WHEP are not in this version.", hint="Use urls.peer or the WebSocket of urls.socket."
+        )
 
     def _opened(self, request: Request, session: Session, grant: Pass, status: int) -> Response:
-        body = opened(session, grant, self._house.desk.tokens, self._house.base_url(request))
+        body = opened(
+            session,
+            grant,
+            self._house.desk.tokens,
+            self._house.base_url(request),
+            ice_servers=self._house.peers.servers(session.id),
+        )
         headers = {
             "Location": f"/v1/sessions/{quote(session.id, safe='')}",
             "ETag": _etag(session.control.version),

@@ -17,10 +17,14 @@ import platformdirs
 from msgspec import Meta
 
 from liveglass.engine.validation import did_you_mean
+from liveglass.transport.webrtc.ice import IceSettings, offered_addresses, parse_ports
 from liveglass.web.errors import SettingsRefused
+from liveglass.web.ice_checks import check_ice
 
 PREFIX = "LIVEGLASS_"
-SECRETS = frozenset({"secret", "operator_token"})
+SECRETS = frozenset({"secret", "operator_token", "ice_turn_secret", "ice_turn_password"})
+LISTS = frozenset({"allow_origin", "ice_bind", "ice_turn"})
+_MAKE_ONE = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
 _HOW_TO_BE_SAFE = (
     "Set LIVEGLASS_OPERATOR_TOKEN to a long random text (for one: python -c "
     "'import secrets; print(secrets.token_urlsafe(32))'), or stay on --host 127.0.0.1."
@@ -43,6 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allow_origin: sites that may embed this server and call it, as `https://host[:port]`.
         linger_s: seconds that a session outlives its last connection.
         threads: CPU threads of the model; 0 lets it choose.
+        ice_bind: addresses on which WebRTC peers are received; without any it follows `host`.
+        ice_ports: the UDP ports they take, as `50000-50100`; without, any free one.
+        ice_public_address: told to them beside the private address (1:1 NAT, a container).
+        ice_stun: `stun:host:port`, asked for the address that the outside sees.
+        ice_turn: relays for peers that nothing else reaches, as `turn:host:port?transport=udp`, the best first.
+        ice_turn_secret: the relay's shared secret; or `ice_turn_username` and `ice_turn_password`, a fixed account.
+        ice_policy: `relay` tells peers no address of this machine.
         step_delay_ms: a test setting: makes each denoise step of any model slower.
     """
 
@@ -59,6 +70,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operator_token: str = ""
     allow_origin: tuple[str, ...] = ()
     state_dir: str = msgspec.field(default_factory=_state_dir)
+    ice_bind: tuple[str, ...] = ()
+    ice_ports: str = ""
+    ice_public_address: str = ""
+    ice_stun: str = ""
+    ice_turn: tuple[str, ...] = ()
+    ice_turn_secret: str = ""
+    ice_turn_username: str = ""
+    ice_turn_password: str = ""
+    ice_policy: Literal["all", "relay"] = "all"
     linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     queue_limit: Annotated[int, Meta(ge=0, le=1000)] = 16
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
@@ -81,6 +101,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def operator_credential(self) -> str:
         """What an operator presents: the operator token, else the secret (who has it could sign anything anyway)."""
         return self.operator_token or self.secret
+
+    @property
+    def ice(self) -> IceSettings:
+        """How WebRTC peers reach this server."""
+        return IceSettings(
+            bind=self.ice_bind or offered_addresses(self.host),
+            ports=parse_ports(self.ice_ports),
+            public_address=self.ice_public_address,
+            stun=self.ice_stun,
+            turn=self.ice_turn,
+            turn_secret=self.ice_turn_secret,
+            turn_username=self.ice_turn_username,
+            turn_password=self.ice_turn_password,
+            policy=self.ice_policy,
+        )
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -150,7 +185,7 @@ def _flag(name: str, value: object) -> str:
 
 
 def _from_text(name: str, text: str) -> object:
-    if name == "allow_origin":
+    if name in LISTS:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 
@@ -218,8 +253,9 @@ def _check(settings: Settings) -> None:
         text = getattr(settings, name)
         if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) >= 8):
             raise SettingsRefused(
-                f"{name} needs 8 or more printable ASCII characters without spaces.", hint=_HOW_TO_BE_SAFE, field=name
+                f"{name} needs 8 or more printable ASCII characters without spaces.", hint=_MAKE_ONE, field=name
             )
+    check_ice(settings)
 
 
 def _check_origin(text: str, field: str) -> None:

@@ -7,12 +7,14 @@ import msgspec
 from liveglass.engine.events import ControlView, Stats
 from liveglass.engine.stream.session import Session
 from liveglass.transport.messages import PictureSize
+from liveglass.transport.webrtc.ice import IceServer
 from liveglass.web.auth import Pass, Tokens
 
 
 class Urls(msgspec.Struct, frozen=True):
     """Where to go on from here; what this build does not have is missing."""
 
+    peer: str
     socket: str
     snapshot: str
     studio: str
@@ -33,6 +35,7 @@ class SessionBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
         cause: why it is neither ready nor live; missing where it is.
         token: controls and publishes.
         viewer_token: only watches.
+        ice_servers: for the client's RTCPeerConnection; credentials in it are short-lived.
     """
 
     id: str
@@ -42,6 +45,7 @@ class SessionBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     token: str
     viewer_token: str
     urls: Urls
+    ice_servers: tuple[IceServer, ...]
     admission: Admitted
 
 
@@ -72,6 +76,7 @@ class SessionView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     slot: int
     stats: Stats
     urls: Urls
+    ice_servers: tuple[IceServer, ...]
     admission: Admitted
 
 
@@ -93,6 +98,7 @@ def urls_of(session: Session, base: str, *, token: str = "", viewer_token: str =
         fragment += f"&viewer={viewer_token}"
     overlay = f"{base}/overlay/{here}"
     return Urls(
+        peer=f"{base}/v1/sessions/{here}/peer",
         socket=f"ws{base.removeprefix('http')}/v1/sessions/{here}/socket",
         snapshot=f"{base}/v1/sessions/{here}/snapshot.jpg",
         studio=f"{base}/#{fragment}",
@@ -100,7 +106,9 @@ def urls_of(session: Session, base: str, *, token: str = "", viewer_token: str =
     )
 
 
-def opened(session: Session, grant: Pass, tokens: Tokens, base: str) -> SessionBody:
+def opened(
+    session: Session, grant: Pass, tokens: Tokens, base: str, *, ice_servers: tuple[IceServer, ...]
+) -> SessionBody:
     """The body of `201`, and of `200` for a named session that was there."""
     token, viewer_token = tokens.sign(grant, "controller"), tokens.sign(grant, "viewer")
     return SessionBody(
@@ -111,11 +119,12 @@ def opened(session: Session, grant: Pass, tokens: Tokens, base: str) -> SessionB
         token=token,
         viewer_token=viewer_token,
         urls=urls_of(session, base, token=token, viewer_token=viewer_token),
+        ice_servers=ice_servers,
         admission=_admission(session),
     )
 
 
-def viewed(session: Session, role: str, base: str) -> SessionView:
+def viewed(session: Session, role: str, base: str, *, ice_servers: tuple[IceServer, ...]) -> SessionView:
     """The body of `GET /v1/sessions/{id}`; it carries no token."""
     options, state = session.options, session.state
     return SessionView(
@@ -139,6 +148,7 @@ def viewed(session: Session, role: str, base: str) -> SessionView:
         slot=session.current_slot,
         stats=session.stats(),
         urls=urls_of(session, base),
+        ice_servers=ice_servers,
         admission=_admission(session),
     )
 

@@ -30,11 +30,11 @@ class Ledger:
                 self.stage(name, getattr(stages, name))
         self._metrics.generated.inc()
 
-    def replaced(self) -> None:
-        """An unread input gave way to a newer one."""
+    def replaced(self, n: int) -> None:
+        """`n` unread inputs gave way to newer ones."""
         with self._lock:
-            self._meter.replaced += 1
-        self._metrics.replaced.inc()
+            self._meter.replaced += n
+        self._metrics.replaced.inc(n)
 
     def dropped(self, n: int) -> None:
         """`n` frames were not sent to one slow viewer."""

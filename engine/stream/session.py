@@ -361,9 +361,9 @@ class Session:
         """A frame of this session spent `seconds` in `stage`. Any thread."""
         self._ledger.stage(stage, seconds)
 
-    def count_replaced(self) -> None:
-        """An unread input gave way to a newer one. Any thread."""
-        self._ledger.replaced()
+    def count_replaced(self, n: int = 1) -> None:
+        """`n` unread inputs gave way to newer ones. Any thread."""
+        self._ledger.replaced(n)
 
     def count_dropped(self, n: int = 1) -> None:
         """`n` frames were not sent to one slow viewer. Any thread."""

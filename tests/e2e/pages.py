@@ -1,4 +1,4 @@
-"""The pages in a real Chromium, and what went over their socket.
+"""The pages in a real Chromium, and what went over their connections, whichever carries the picture.
 
 The pages forbid `eval`, as they should, so conditions travel as whole functions and wait inside the page.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Page
 
@@ -26,9 +27,12 @@ LAUNCH = (
     "--use-fake-device-for-media-stream=fps=30",
 )
 
+over_socket = pytest.mark.parametrize("studio", ["socket"], indirect=True)
+"""For tests that look at the header of each frame: its flags, or its place among the events."""
+
 RECORDER = """
 (() => {
-  const wire = { log: [], sockets: 0, closes: [] };
+  const wire = { log: [], sockets: 0, peers: [], resources: [], closes: [], unreachable: false };
   window.wire = wire;
   window.WebSocket = class extends window.WebSocket {
     constructor(...where) {
@@ -47,6 +51,45 @@ RECORDER = """
           version: header.getUint32(16),
         });
       });
+    }
+  };
+  const fetched = window.fetch;
+  window.fetch = async (...what) => {
+    const answer = await fetched(...what);
+    const location = answer.headers.get("location");
+    if (location?.includes("/peer/")) wire.resources.push(location);
+    return answer;
+  };
+  const kinds = ["camera", "generated", "warped", "blended", "repeated", "standby"];
+  const noted = (event) => event.type !== "frame.meta" ? event : {
+    type: "frame",
+    kind: kinds.indexOf(event.kind),
+    flags: 0, // not told over WebRTC
+    slot: event.slot,
+    source: event.src_rtp ?? 0,
+    version: event.version,
+  };
+  const apart = (sdp) => sdp.replace(/a=(candidate|end-of-candidates).*\\r\\n/g, "");
+  window.RTCPeerConnection = class extends window.RTCPeerConnection {
+    constructor(...how) {
+      super(...how);
+      wire.peers.push(this);
+    }
+    createDataChannel(...named) {
+      const channel = super.createDataChannel(...named);
+      channel.addEventListener("message", ({ data }) => wire.log.push(noted(JSON.parse(data))));
+      if (channel.label === "events") {
+        channel.addEventListener("close", () => wire.closes.push({ code: "channel", reason: "" }));
+      }
+      return channel;
+    }
+    // `wire.unreachable`: the two ends learn of each other and of no address, as where UDP is blocked.
+    get localDescription() {
+      const told = super.localDescription;
+      return told && wire.unreachable ? { type: told.type, sdp: apart(told.sdp) } : told;
+    }
+    setRemoteDescription(told) {
+      return super.setRemoteDescription(wire.unreachable ? { ...told, sdp: apart(told.sdp) } : told);
     }
   };
 })();
@@ -70,9 +113,13 @@ _UNTIL = """
 })
 """
 
+# Where the picture is; its last layer is the one that is seen.
+PICTURE = "document.querySelector('live-glass').shadowRoot.querySelector('[part=picture]')"
+CARRIER = "document.querySelector('live-glass').live?.carried.carrier"
+
 _PIXELS = """
 ([width, height]) => {
-  const shown = document.querySelector("live-glass").shadowRoot.querySelector("canvas");
+  const shown = document.querySelector("live-glass").shadowRoot.querySelector("[part=picture]").lastElementChild;
   const copy = new OffscreenCanvas(width, height);
   const context = copy.getContext("2d");
   context.drawImage(shown, 0, 0, width, height);
@@ -89,7 +136,7 @@ def chromium() -> str:
     """
     named = os.environ.get("CHROMIUM")
     found = named or shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "There is no Chromium on the PATH: run scripts/install-chromium, or name one in CHROMIUM."
+    assert found, "There is no Chromium on the PATH: run scripts/install-test-tools, or name one in CHROMIUM."
     return found
 
 
@@ -116,7 +163,7 @@ class LivePage:
         return await self.page.evaluate(_UNTIL % words)
 
     async def log(self, since: int = 0) -> list[dict[str, Any]]:
-        """Everything that came over the page's own socket, in order."""
+        """Everything that came over the page's own connections, in the order that it came in."""
         got: list[dict[str, Any]] = await self.page.evaluate("since => wire.log.slice(since)", since)
         return got
 
@@ -134,12 +181,12 @@ class LivePage:
         await self.until(few, within_s=within_s)
 
     async def pixels(self, width: int = 64, height: int = 36) -> NDArray[np.uint8]:
-        """What the canvas shows, made small: uint8 [H, W, 4] RGBA."""
+        """What the picture shows, made small: uint8 [H, W, 4] RGBA."""
         flat = await self.page.evaluate(_PIXELS, [width, height])
         return np.asarray(flat, np.uint8).reshape(height, width, 4)
 
     async def mean_rgb(self) -> tuple[float, float, float]:
-        """The mean colour that the canvas shows, 0 to 255."""
+        """The mean colour that the picture shows, 0 to 255."""
         red, green, blue = (await self.pixels())[..., :3].mean(axis=(0, 1))
         return float(red), float(green), float(blue)
 

@@ -45,7 +45,7 @@ async def test_no_body_at_all_opens_a_session_with_every_default(site) -> None:
 
 async def test_what_this_build_does_not_have_is_501_and_missing_from_urls(site) -> None:
     opened = await site.open()
-    for way in ("peer", "whip", "whep"):
+    for way in ("whip", "whep"):
         assert way not in opened["urls"]
         refused(await site.client.post(f"/v1/sessions/{opened['id']}/{way}", content="v=0"), 501, "not_available")
     refused(await site.client.post("/v1/whip", content="v=0"), 501, "not_available")

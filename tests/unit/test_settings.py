@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liveglass.transport.webrtc.ice import IceSettings
 from liveglass.web.errors import SettingsRefused
 from liveglass.web.settings import Settings, is_loopback, resolve
 
@@ -114,6 +115,83 @@ def test_a_certificate_needs_its_key_and_no_other_certificate() -> None:
         resolve({"tls_cert": "c.pem"}, {})
     with pytest.raises(SettingsRefused, match="self-signed"):
         resolve({"tls_cert": "c.pem", "tls_key": "k.pem", "tls": "self-signed"}, {})
+
+
+RELAYED = {"ice_turn": ["turn:t.example"], "ice_turn_secret": "north-wind"}
+
+
+def test_webrtc_is_received_where_the_pages_are_unless_it_is_said_otherwise() -> None:
+    safe = {"operator_token": "long-enough"}
+    assert resolve({}, {}).settings.ice.bind == ("127.0.0.1",)
+    assert resolve({"host": "::1"}, {}).settings.ice.bind == ("::1",)
+    assert resolve({"host": "0.0.0.0"} | safe, {}).settings.ice.bind == ()
+    assert resolve({"host": "192.0.2.7"} | safe, {}).settings.ice.bind == ("192.0.2.7",)
+    assert resolve({"ice_bind": ["192.0.2.8"]}, {}).settings.ice.bind == ("192.0.2.8",)
+
+
+def test_every_setting_of_webrtc_arrives() -> None:
+    given_ = {
+        "LIVEGLASS_ICE_BIND": "0.0.0.0, fd00::7",
+        "LIVEGLASS_ICE_PORTS": "50000-50100",
+        "LIVEGLASS_ICE_PUBLIC_ADDRESS": "203.0.113.9",
+        "LIVEGLASS_ICE_STUN": "stun:s.example",
+        "LIVEGLASS_ICE_TURN": "turn:t.example,turns:t.example:443",
+        "LIVEGLASS_ICE_TURN_SECRET": "north-wind",
+        "LIVEGLASS_ICE_POLICY": "relay",
+    }
+    assert resolve({}, given_).settings.ice == IceSettings(
+        bind=("0.0.0.0", "fd00::7"),
+        ports=(50000, 50100),
+        public_address="203.0.113.9",
+        stun="stun:s.example",
+        turn=("turn:t.example", "turns:t.example:443"),
+        turn_secret="north-wind",
+        policy="relay",
+    )
+    account = {"ice_turn": ["turn:t.example"], "ice_turn_username": "me", "ice_turn_password": "not-telling"}
+    (server,) = resolve(account, {}).settings.ice.servers(wall_s=0, user="s")
+    assert (server.username, server.credential) == ("me", "not-telling")
+
+
+@pytest.mark.parametrize(
+    ("flags", "field"),
+    [
+        ({"ice_bind": ["live.example"]}, "ice_bind"),
+        ({"ice_bind": ["fe80::1%eth0"]}, "ice_bind"),
+        ({"ice_ports": "50100-50000"}, "ice_ports"),
+        ({"ice_ports": "80-90"}, "ice_ports"),
+        ({"ice_ports": "many"}, "ice_ports"),
+        ({"ice_public_address": "live.example", "ice_bind": ["0.0.0.0"]}, "ice_public_address"),
+        ({"ice_public_address": "127.0.0.1", "ice_bind": ["0.0.0.0"]}, "ice_public_address"),
+        ({"ice_public_address": "203.0.113.9"}, "ice_bind"),
+        ({"ice_stun": "s.example"}, "ice_stun"),
+        ({"ice_stun": "turn:s.example"}, "ice_stun"),
+        (RELAYED | {"ice_turn": ["stun:t.example"]}, "ice_turn"),
+        (RELAYED | {"ice_turn": ["turn:t.example?transport=sctp"]}, "ice_turn"),
+        (RELAYED | {"ice_turn": ["turn:t.example"] * 9}, "ice_turn"),
+        ({"ice_turn": ["turn:t.example"]}, "ice_turn_secret"),
+        ({"ice_turn_secret": "north-wind"}, "ice_turn"),
+        ({"ice_turn_username": "me"}, "ice_turn_password"),
+        ({"ice_turn_password": "not-telling"}, "ice_turn_username"),
+        (RELAYED | {"ice_turn_username": "me", "ice_turn_password": "not-telling"}, "ice_turn_secret"),
+        (RELAYED | {"ice_turn_secret": "short"}, "ice_turn_secret"),
+        ({"ice_policy": "relay"}, "ice_policy"),
+        ({"ice_policy": "some"}, "ice_policy"),
+    ],
+)
+def test_what_webrtc_cannot_use_is_refused_by_name_with_the_way_out(flags: dict[str, object], field: str) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        resolve(flags, {})
+    assert refused.value.field == field
+    assert refused.value.hint
+
+
+def test_the_relays_secrets_are_masked() -> None:
+    table = resolve(RELAYED, {}).table()
+    assert "north-wind" not in table
+    assert "turn:t.example" in table
+    account = {"ice_turn": ["turn:t.example"], "ice_turn_username": "me", "ice_turn_password": "not-telling"}
+    assert "not-telling" not in resolve(account, {}).table()
 
 
 @given(st.text(max_size=40))
