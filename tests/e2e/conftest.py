@@ -40,11 +40,14 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def studio(context: BrowserContext, nano: Server) -> AsyncIterator[Studio]:
-    """The studio of the built-in model, generating; its session ends with the test."""
+async def studio(request: pytest.FixtureRequest, context: BrowserContext, nano: Server) -> AsyncIterator[Studio]:
+    """The studio of the built-in model, generating; its session ends with the test.
+
+    As users get it, over WebRTC, unless the test is marked `over_socket`.
+    """
     page = Studio(await context.new_page())
     try:
-        await page.go(nano.url)
+        await page.go(f"{nano.url}/?transport={getattr(request, 'param', 'auto')}")
         yield page
     finally:
         if page.session:

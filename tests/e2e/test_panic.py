@@ -4,7 +4,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from e2e.pages import GENERATED, STANDBY, LivePage, Studio
+from e2e.pages import GENERATED, PICTURE, STANDBY, LivePage, Studio, over_socket
 from e2e.server import Server
 
 from liveglass.engine.frame import FrameKind
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DARK = 45  # the slate is nearly black; a style never is, on average
 
-OPACITY = "getComputedStyle(document.querySelector('live-glass').shadowRoot.querySelector('canvas')).opacity"
+OPACITY = f"getComputedStyle({PICTURE}).opacity"
 
 
 def brightness(answer: httpx.Response) -> float:
@@ -36,6 +36,7 @@ async def test_panic_leaves_nothing_of_an_overlay_that_asks_for_that(overlay: Li
         await overlay.until(f"{OPACITY} === '1'")
 
 
+@over_socket
 async def test_panic_shows_the_slate_everywhere_within_a_slot_and_resume_brings_the_picture_back(
     studio: Studio, nano: Server
 ) -> None:

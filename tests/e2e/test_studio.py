@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from e2e.pages import CAMERA_FLAG, GENERATED, REPEATED, STANDBY, Studio, frames_of
+from e2e.pages import CAMERA_FLAG, GENERATED, REPEATED, STANDBY, Studio, frames_of, over_socket
 from e2e.server import Server, bearer, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -31,6 +31,7 @@ async def test_the_pictures_move(studio: Studio) -> None:
     assert np.abs(later - first).mean() > 1.0, "twelve new pictures look like the first"
 
 
+@over_socket
 async def test_every_slot_has_a_labelled_frame_and_none_is_lost_uncounted(studio: Studio, nano: Server) -> None:
     before = await nano.metrics()
     await studio.until_frames(GENERATED, 15, since=await studio.mark())
@@ -51,6 +52,7 @@ async def test_every_slot_has_a_labelled_frame_and_none_is_lost_uncounted(studio
     assert not any(frame.flags & CAMERA_FLAG for frame in frames)
 
 
+@over_socket
 async def test_a_typed_prompt_brings_its_receipts_in_order_and_the_picture_becomes_what_was_asked(
     studio: Studio,
 ) -> None:
@@ -115,6 +117,7 @@ async def test_undo_brings_the_words_back_from_the_keyboard(studio: Studio) -> N
     await studio.until("document.getElementById('prompt').value === 'neon, pink'")
 
 
+@over_socket
 async def test_my_camera_takes_the_place_of_the_sample_in_the_same_session(studio: Studio, nano: Server) -> None:
     since = await studio.use_camera()
     await studio.until_frames(GENERATED, 10, since=await studio.mark())

@@ -3,12 +3,13 @@
 import itertools
 
 import pytest
-from e2e.pages import CAMERA_FLAG, GENERATED, REPEATED, STANDBY, Studio, frames_of
+from e2e.pages import CAMERA_FLAG, GENERATED, REPEATED, STANDBY, Studio, frames_of, over_socket
 from e2e.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@over_socket
 async def test_the_stream_outlives_its_worker(studio: Studio, nano: Server) -> None:
     await studio.use_camera()
     killed = nano.worker()

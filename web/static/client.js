@@ -3,7 +3,7 @@
  *
  *     import { Live } from "https://your-server/client.js";
  *     const { live } = await Live.open({ server: "https://your-server", body: { prompt: "ink fox" } });
- *     live.attach(canvas);
+ *     live.attach(element); // the picture fills it: a video over WebRTC, a canvas over the WebSocket
  *     live.connect();
  *     const { notes } = await live.setPrompt("neon fox").accepted;
  *
@@ -12,7 +12,7 @@
 
 import { defineLiveGlass } from "./live/element.js";
 
-export { LiveGlass } from "./live/element.js";
+export { LiveGlass, transportNamed } from "./live/element.js";
 export { LiveError } from "./live/errors.js";
 export { Codec, Flag, HEADER_BYTES, Kind, clockMicros, decodeHeader, encodeHeader, kindName } from "./live/header.js";
 export { Live } from "./live/live.js";

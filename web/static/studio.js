@@ -3,7 +3,7 @@
  * parts of the page together around one `Live`.
  */
 
-import { Live, LiveError, LiveGlass } from "./client.js";
+import { Live, LiveError, LiveGlass, transportNamed } from "./client.js";
 import { Desk } from "./studio/desk.js";
 import { announce, button, byId, element, setText } from "./studio/dom.js";
 import { Hud, wireHud } from "./studio/hud.js";
@@ -24,20 +24,26 @@ const desk = new Desk();
 let live = null;
 /** When the present wait is over, on `performance.now()`; 0 where nothing is waited for. */
 let waitsUntil = 0;
+/** `?transport=socket` keeps the page off WebRTC, `?transport=webrtc` off the socket. */
+const transport = transportNamed(new URLSearchParams(location.search).get("transport"));
 
 /** @param {import("./studio/session.js").Place} place @param {import("./live/protocol.js").Model | null} model */
 function begin(place, model) {
-  const session = new Live({ server: location.origin, session: place.session, token: place.token });
+  const session = new Live({ server: location.origin, session: place.session, token: place.token }, { transport });
   live = session;
   /** @type {import("./live/protocol.js").Quality | null} */
   let quality = null;
   let stale = place.origin === "stored"; // until the server greets
   const hud = new Hud(session);
 
-  const say = () => showState(tell({ connection: session.connection, state: session.state, quality }));
+  const say = () => {
+    const { detour } = session.carried;
+    waitsUntil = session.connection.retryAt || (session.connection.state === "open" && detour?.retryAt) || 0;
+    showState(tell({ connection: session.connection, state: session.state, quality, detour }));
+  };
   session.on("state", say);
-  session.on("connection", ({ state, code, retryAt }) => {
-    waitsUntil = retryAt;
+  session.on("carried", say);
+  session.on("connection", ({ state, code }) => {
     const gone = state === "closed" && (code === "session_gone" || code === "token_invalid");
     steerable(state !== "closed");
     if (gone && stale) return restart(session, hud, model); // what was remembered is over: open anew, without a word

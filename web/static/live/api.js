@@ -12,23 +12,31 @@ import { LiveError } from "./errors.js";
  * @throws {LiveError} a refusal, or `unreachable`
  */
 export async function call(server, path, { method = "GET", token = "", body } = {}) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), type: "application/json" };
+  const response = await ask(new URL(path, server), { method, token, ...sent });
+  return response.json().catch(() => null);
+}
+
+/**
+ * @param {URL} url
+ * @param {{method: string, token?: string, body?: string, type?: string}} request  `type`: of the body
+ * @returns {Promise<Response>} one that is no refusal
+ * @throws {LiveError} a refusal, or `unreachable`
+ */
+export async function ask(url, { method, token = "", body, type = "" }) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (token) headers["authorization"] = `Bearer ${token}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (type) headers["content-type"] = type;
   /** @type {Response} */
   let response;
   try {
-    response = await fetch(new URL(path, server), {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    response = await fetch(url, { method, headers, body });
   } catch {
     throw new LiveError({ code: "unreachable", message: "The server does not answer.", retryable: true });
   }
+  if (response.ok) return response;
   const answer = await response.json().catch(() => null);
-  if (response.ok) return answer;
   const error = answer?.error ?? { code: `http_${response.status}`, message: `The server answered ${response.status}.` };
   throw new LiveError(error, {
     status: response.status,

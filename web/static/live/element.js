@@ -3,7 +3,8 @@
  *
  * Attributes: `session`, `token`; `server` (the origin this script came from, unless given); `fit` = `cover` (default)
  * or `contain`; `lost` = `hold` (default: the last picture stays) or `clear` (fades to transparent while there is no
- * picture, and goes at once on panic); `forever`: reconnect whatever the server says.
+ * picture, and goes at once on panic); `transport` = `auto` (default: WebRTC where it can be had, else the socket),
+ * `webrtc` or `socket`; `forever`: reconnect whatever the server says.
  * Property `live`: the session; set it to show one that the page has opened already.
  */
 
@@ -12,20 +13,21 @@ import { Kind } from "./header.js";
 
 const SHEET = `
   :host { display: block; position: relative; overflow: hidden; }
-  canvas { display: block; width: 100%; height: 100%; object-fit: var(--live-glass-fit, cover); opacity: 1; }
-  canvas.clear { opacity: 0; }
-  canvas.fade { transition: opacity 400ms linear; }
+  .picture { position: absolute; inset: 0; opacity: 1; }
+  .picture.clear { opacity: 0; }
+  .picture.fade { transition: opacity 400ms linear; }
+  .picture > * { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: var(--live-glass-fit, cover); pointer-events: none; }
 `;
 
 export class LiveGlass extends HTMLElement {
-  static observedAttributes = ["session", "token", "server", "fit"];
+  static observedAttributes = ["session", "token", "server", "fit", "transport"];
 
   /** @type {Live | null} */
   #live = null;
   #owned = false;
   #inPage = false; // `isConnected` is true already while the attributes of a parsed element are told one by one
-  /** @type {HTMLCanvasElement | null} */
-  #canvas = null;
+  /** @type {HTMLElement | null} */
+  #picture = null;
   /** @type {(() => void)[]} */
   #stop = [];
 
@@ -80,7 +82,11 @@ export class LiveGlass extends HTMLElement {
     const server = this.getAttribute("server") || new URL(import.meta.url).origin;
     const credentials = { server, session, token: this.getAttribute("token") ?? "" };
     this.#owned = true;
-    this.#live = new Live(credentials, { forever: this.hasAttribute("forever") });
+    this.#live = new Live(credentials, {
+      forever: this.hasAttribute("forever"),
+      transport: transportNamed(this.getAttribute("transport")),
+      publishes: false,
+    });
     this.#show();
     this.#live.connect();
   }
@@ -88,14 +94,15 @@ export class LiveGlass extends HTMLElement {
   #show() {
     const live = this.#live;
     if (!live || !this.shadowRoot) return;
-    const canvas = document.createElement("canvas");
-    canvas.setAttribute("part", "picture");
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", this.getAttribute("aria-label") ?? "Live generated picture");
-    this.shadowRoot.replaceChildren(canvas);
-    this.#canvas = canvas;
+    const picture = document.createElement("div");
+    picture.className = "picture";
+    picture.setAttribute("part", "picture");
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", this.getAttribute("aria-label") ?? "Live generated picture");
+    this.shadowRoot.replaceChildren(picture);
+    this.#picture = picture;
     if (this.#clears()) this.#cover("clear");
-    live.attach(canvas);
+    live.attach(picture);
     this.#stop = [
       live.on("picture", ({ header }) => {
         if (this.#clears()) this.#cover(header.kind === Kind.standby || live.state.state === "panic" ? "fade" : "show");
@@ -115,9 +122,9 @@ export class LiveGlass extends HTMLElement {
 
   /** @param {"show" | "fade" | "clear"} how */
   #cover(how) {
-    if (how === "fade" && this.#canvas?.classList.contains("clear")) return;
-    this.#canvas?.classList.toggle("fade", how === "fade");
-    this.#canvas?.classList.toggle("clear", how !== "show");
+    if (how === "fade" && this.#picture?.classList.contains("clear")) return;
+    this.#picture?.classList.toggle("fade", how === "fade");
+    this.#picture?.classList.toggle("clear", how !== "show");
   }
 
   #release() {
@@ -125,9 +132,14 @@ export class LiveGlass extends HTMLElement {
     this.#stop = [];
     if (this.#owned) this.#live?.close();
     else this.#live?.detach();
-    this.#canvas = null;
+    this.#picture = null;
     this.shadowRoot?.replaceChildren();
   }
+}
+
+/** @param {string | null} name @returns {"auto" | "webrtc" | "socket"} */
+export function transportNamed(name) {
+  return name === "webrtc" || name === "socket" ? name : "auto";
 }
 
 /** Make the element known, once. */

@@ -27,6 +27,11 @@ export function kindName(kind) {
   return KIND_NAMES[kind] ?? `kind ${kind}`;
 }
 
+/** The number of a kind that came as a word; -1 for one of a newer server. @param {string} name */
+export function kindNumber(name) {
+  return KIND_NAMES.indexOf(name);
+}
+
 /**
  * @param {Header} header
  * @returns {ArrayBuffer} 24 bytes

@@ -1,16 +1,16 @@
 /**
  * A session as a page sees it: its state, its pictures, and what the page asks of it. One object for one session;
- * it owns one link for watching and steering, and at most one publisher. It paints through whatever is attached and
- * keeps no picture itself.
+ * it owns the route that carries it, and at most one camera on its way. It shows through whatever is attached and keeps
+ * no picture itself.
  */
 
 import { call, listModels, openSession } from "./api.js";
+import { Carriage } from "./carriage.js";
 import { Emitter } from "./emitter.js";
 import { LiveError } from "./errors.js";
-import { Link } from "./link.js";
-import { Painter } from "./painter.js";
-import { Publisher } from "./publisher.js";
+import { hasWebRtc, peerTransport } from "./peer.js";
 import { Receipt, Receipts } from "./receipts.js";
+import { Route } from "./route.js";
 import { socketTransport } from "./transport.js";
 
 /**
@@ -27,9 +27,21 @@ import { socketTransport } from "./transport.js";
  * @property {import("./protocol.js").Stats} stats
  * @property {import("./protocol.js").Quality} quality
  * @property {Receipt} receipt  each time one moves
- * @property {import("./painter.js").Painted} picture  each picture shown
+ * @property {import("./painter.js").Painted} picture  each picture shown, whatever carried it
+ * @property {import("./carriage.js").Carried} carried  how the session is carried, when that changes
+ * @property {import("./peer-figures.js").Figures | null} figures  of the peer, once a second; null when none carries
  * @property {LiveError} error  what no receipt tells
+ *
+ * @typedef {object} LiveOptions
+ * @property {boolean} [forever]  reconnect whatever the server says
+ * @property {"auto" | "webrtc" | "socket"} [transport]  `auto`: WebRTC where it can be had, else the socket
+ * @property {boolean} [publishes]  whether a camera may be published from here; false asks for the picture alone
+ * @property {import("./transport.js").OpenTransport} [open]  another transport, in place of both
  */
+
+const PANIC_ANSWER_MS = 500;
+/** Until the server has told. */
+const USUAL_SIZE = Object.freeze({ width: 640, height: 360 });
 
 /** @extends {Emitter<LiveEvents>} */
 export class Live extends Emitter {
@@ -39,39 +51,43 @@ export class Live extends Emitter {
   state = { state: "reconnecting" };
   /** @type {import("./protocol.js").Control | null} */
   control = null;
-  /** @type {Publisher | null} */
-  publisher = null;
-  /** @type {Painter | null} */
-  #painter = null;
   #receipts = new Receipts();
   #statsEvery = 0;
-  #ids = `c${Math.floor(Math.random() * 0xffffff).toString(36)}`;
+  #ids = uniquePrefix();
   #count = 0;
-  #link;
+  #route;
+  #carriage;
 
   /**
    * @param {Credentials} credentials
-   * @param {{forever?: boolean, open?: import("./transport.js").OpenTransport}} [options]  `open`: another transport
+   * @param {LiveOptions} [options]
    */
-  constructor(credentials, { forever = false, open = socketTransport(credentials) } = {}) {
+  constructor(credentials, { forever = false, transport = "auto", publishes = true, open } = {}) {
     super();
     this.credentials = credentials;
-    this.#link = new Link(open, { forever });
-    this.#link.on("state", (state) => this.emit("connection", state));
-    this.#link.on("event", (event) => this.#receive(event));
-    this.#link.on("frame", (message) => this.#painter?.offer(message));
+    const peer = transport !== "socket" && !open && hasWebRtc() ? peerTransport(credentials, { publishes }) : null;
+    const peerOnly = transport === "webrtc" && peer !== null;
+    const route = new Route({ socket: open ?? socketTransport(credentials), peer, peerOnly, forever });
+    route.on("state", (state) => this.emit("connection", state));
+    route.on("hello", ({ hello, seamless }) => this.#greet(/** @type {any} */ (hello), seamless));
+    route.on("event", (event) => this.#receive(event));
+    this.#route = route;
+    this.#carriage = new Carriage(route, credentials);
+    this.#carriage.on("picture", (picture) => this.emit("picture", picture));
+    this.#carriage.on("carried", (carried) => this.emit("carried", carried));
+    this.#carriage.on("figures", (figures) => this.emit("figures", figures));
   }
 
   /**
    * Open a session and make its `Live`; call `connect()` next.
    *
-   * @param {{server?: string, token?: string, name?: string, body?: Record<string, unknown>}} [options]
+   * @param {{server?: string, token?: string, name?: string, body?: Record<string, unknown>} & LiveOptions} [options]
    * @returns {Promise<{live: Live, opened: import("./protocol.js").SessionBody}>}
    * @throws {LiveError}
    */
-  static async open({ server = location.origin, token = "", name = "", body = {} } = {}) {
+  static async open({ server = location.origin, token = "", name = "", body = {}, ...options } = {}) {
     const opened = await openSession(server, body, { name, token });
-    return { live: new Live({ server, session: opened.id, token: opened.token }), opened };
+    return { live: new Live({ server, session: opened.id, token: opened.token }, options), opened };
   }
 
   /** The models that a server has. @param {string} [server] */
@@ -80,54 +96,55 @@ export class Live extends Emitter {
   }
 
   get connection() {
-    return this.#link.state;
+    return this.#route.state;
+  }
+
+  /** How the session is carried now. */
+  get carried() {
+    return this.#carriage.carried;
   }
 
   /** Connect, or try again at once while waiting for the next try. */
   connect() {
-    this.#link.connect();
+    this.#route.connect();
   }
 
-  /** Leave: the connection, the publisher and the painter end; the session goes on for a while without us. */
+  /** Leave: the connection, the camera and the picture end; the session goes on for a while without us. */
   close() {
-    this.unpublish();
-    this.detach();
-    this.#link.close();
+    this.#carriage.close();
+    this.#route.close();
   }
 
   /**
-   * Paint into `canvas` from now on.
+   * Show the picture in `place` from now on: put into it as a canvas or a video that fills it, or, where it is a canvas
+   * itself, painted on it. A canvas takes no video, so the socket carries then.
    *
-   * @param {HTMLCanvasElement} canvas  one that was never attached before
+   * @param {HTMLElement} place  empty; a canvas: one that was never attached before
    */
-  attach(canvas) {
-    this.detach();
-    const painter = new Painter(canvas);
-    painter.on("decoded", (seq) => this.#link.sendEvent({ type: "frame.ack", seq }));
-    painter.on("painted", (picture) => this.emit("picture", picture));
-    this.#painter = painter;
+  attach(place) {
+    this.#carriage.attach(place);
   }
 
   detach() {
-    this.#painter?.close();
-    this.#painter = null;
+    this.#carriage.detach();
+  }
+
+  /** The camera on its way into the session; null while there is none. */
+  get publisher() {
+    return this.#carriage.sending;
   }
 
   /**
    * Publish a camera's pictures into the session; the newest publisher wins.
    *
    * @param {MediaStreamTrack} track
-   * @returns {Publisher}
    */
   publish(track) {
-    this.unpublish();
-    this.publisher = new Publisher(this.credentials, track);
-    return this.publisher;
+    return this.#carriage.publish(track, () => this.hello?.size ?? USUAL_SIZE);
   }
 
   unpublish() {
-    this.publisher?.close();
-    this.publisher = null;
+    this.#carriage.unpublish();
   }
 
   /** @param {string} text @param {{blend_ms?: number, negative?: string}} [options] */
@@ -170,12 +187,18 @@ export class Live extends Emitter {
   redo = () => this.command({ type: "history.redo" });
   pause = () => this.command({ type: "stream.pause" });
   resume = () => this.command({ type: "stream.resume" });
-  panic = () => this.command({ type: "stream.panic" });
+
+  /** Taken within a slot; a connection that does not answer at once is left for another one. */
+  panic() {
+    const receipt = this.command({ type: "stream.panic" });
+    setTimeout(() => receipt.phase === "sent" && this.#route.doubt(), PANIC_ANSWER_MS);
+    return receipt;
+  }
 
   /** Ask for `stats` events; asked again on each new connection. @param {number} intervalMs */
   watchStats(intervalMs) {
     this.#statsEvery = intervalMs;
-    if (this.#link.open) this.#link.sendEvent({ type: "stats.subscribe", interval_ms: intervalMs });
+    if (this.#route.open) this.#route.sendEvent({ type: "stats.subscribe", interval_ms: intervalMs });
   }
 
   /**
@@ -186,7 +209,7 @@ export class Live extends Emitter {
    */
   command(fields) {
     const receipt = new Receipt({ ...fields, id: this.#nextId() });
-    if (!this.#link.open) this.#supersedeWaiting(fields.type);
+    if (!this.#route.open) this.#supersedeWaiting(fields.type);
     this.#receipts.add(receipt);
     this.#send(receipt);
     return receipt;
@@ -198,9 +221,9 @@ export class Live extends Emitter {
 
   /** @param {Receipt} receipt */
   #send(receipt) {
-    if (this.#link.open) {
+    if (this.#route.open) {
       receipt.move("sent");
-      this.#link.sendEvent(receipt.command);
+      this.#route.sendEvent(receipt.command);
     }
     this.emit("receipt", receipt);
   }
@@ -219,8 +242,6 @@ export class Live extends Emitter {
     const receipt = this.#receipts.receive(event);
     if (receipt) return this.emit("receipt", receipt);
     switch (event.type) {
-      case "hello":
-        return this.#greet(/** @type {any} */ (event));
       case "session.state":
         this.state = /** @type {any} */ (event);
         return this.emit("state", this.state);
@@ -231,16 +252,18 @@ export class Live extends Emitter {
       case "quality.changed":
         return this.emit("quality", /** @type {any} */ (event));
       case "error":
-        return this.emit("error", new LiveError(/** @type {any} */ (event)));
+        return this.#complained(new LiveError(/** @type {any} */ (event)));
       default: // an event of a newer server: not ours to judge
     }
   }
 
-  /** @param {import("./protocol.js").Hello} hello */
-  #greet(hello) {
+  /**
+   * @param {import("./protocol.js").Hello} hello
+   * @param {boolean} seamless  the connection before this one was heard until now: no news was missed
+   */
+  #greet(hello, seamless) {
     this.hello = hello;
-    this.#painter?.reset();
-    for (const lost of this.#receipts.lose()) this.emit("receipt", lost);
+    if (!seamless) for (const lost of this.#receipts.lose()) this.emit("receipt", lost);
     this.emit("hello", hello);
     const told = hello.state;
     this.state = typeof told === "string" ? { state: told } : told;
@@ -255,4 +278,17 @@ export class Live extends Emitter {
     this.control = control;
     this.emit("control", control);
   }
+
+  /** @param {LiveError} error */
+  #complained(error) {
+    if (error.code === "publisher_replaced" && this.publisher) this.publisher.replaced(error);
+    else this.emit("error", error);
+  }
 }
+
+/** Ids that no other page has: the server takes a command that comes again under its id for the same one. */
+function uniquePrefix() {
+  const drawn = crypto.getRandomValues(new Uint32Array(3));
+  return `c${[...drawn].map((part) => part.toString(36).padStart(7, "0")).join("")}`;
+}
+

@@ -14,6 +14,7 @@ import { Emitter } from "./emitter.js";
  * @property {number} paintedAt  microseconds, `clockMicros()`
  * @property {number} decodeMs
  * @property {number} skipped  pictures that came and were not painted, since the painter began
+ * @property {boolean} own  a camera picture of this very page shaped it
  */
 
 /** @extends {Emitter<{decoded: number, painted: Painted}>} */

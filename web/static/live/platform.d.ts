@@ -8,8 +8,14 @@ declare var MediaStreamTrackProcessor:
   | { new (init: { track: MediaStreamTrack; maxBufferSize?: number }): MediaStreamTrackProcessor }
   | undefined;
 
-/** The part of a dedicated worker's global scope that the two workers here use. */
+interface RTCRtpReceiver {
+  /** Chromium's earlier word for `jitterBufferTarget`, in seconds. */
+  playoutDelayHint?: number | null;
+}
+
+/** The part of a dedicated worker's global scope that the workers here use. */
 interface WorkerScope {
   postMessage(message: unknown, transfer?: Transferable[]): void;
   onmessage: ((event: MessageEvent) => void) | null;
+  onrtctransform: ((event: { transformer: { readable: ReadableStream; writable: WritableStream } }) => void) | null;
 }

@@ -51,6 +51,17 @@
  * @typedef {{version: number, slot: number, latency_ms: number}} Applied
  * @typedef {{rung: number, of: number, gave_up: string[], cause: string}} Quality
  *
+ * @typedef {object} FrameMeta  what the socket's header says, told beside a picture over WebRTC
+ * @property {number} slot
+ * @property {string} kind  as a word
+ * @property {number} version
+ * @property {number} progress
+ * @property {number | null} src_rtp  the publisher's own time stamp of the newest camera picture in this one
+ * @property {number | null} base_rtp  the same of the one that the generated base was made from
+ * @property {number | null} generated_ms
+ * @property {number | null} age_ms  from `base_rtp`'s picture to `src_rtp`'s
+ * @property {number} pts
+ *
  * @typedef {object} SessionBody  what opening a session answers
  * @property {string} id
  * @property {StateName} state
@@ -58,7 +69,13 @@
  * @property {string} token
  * @property {string} viewer_token
  * @property {Record<string, string>} urls
+ * @property {RTCIceServer[]} [ice_servers]
  * @property {{state: string, position: number}} [admission]
+ *
+ * @typedef {object} SessionView  what a session answers about itself
+ * @property {string} role
+ * @property {Record<string, string>} urls
+ * @property {RTCIceServer[]} [ice_servers]
  *
  * @typedef {object} Model
  * @property {string} name

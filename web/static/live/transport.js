@@ -1,7 +1,7 @@
 /**
  * The seam between a session and what carries it. A transport is one connection, from opening to its close: it takes
  * events and frames, and hands over what arrives. It never reconnects (link.js does) and knows no event by name.
- * The WebSocket is the first; a WebRTC peer with its data channels fits the same shape, with `frame` unused.
+ * The WebSocket is here; a WebRTC peer (peer.js) has the same shape and a picture of its own, with `frame` unused.
  *
  * @typedef {object} TransportHandlers
  * @property {() => void} opened
@@ -65,7 +65,7 @@ function send(socket, message) {
 }
 
 /** @param {string} text @returns {import("./protocol.js").WireEvent | null} */
-function parse(text) {
+export function parse(text) {
   try {
     const event = JSON.parse(text);
     return typeof event?.type === "string" ? event : null;

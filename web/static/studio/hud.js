@@ -26,6 +26,8 @@ export class Hud {
   #skipped = 0;
   /** @type {{sent: number, seen: number} | null} */
   #rate = null;
+  /** @type {import("../live/peer-figures.js").Figures | null} */
+  #figures = null;
   #live;
 
   /** @param {import("../client.js").Live} live */
@@ -33,6 +35,7 @@ export class Hud {
     this.#live = live;
     live.on("stats", (stats) => (this.#stats = stats));
     live.on("picture", (picture) => this.#picture(picture));
+    live.on("figures", (figures) => (this.#figures = figures));
     live.on("receipt", (receipt) => this.#awaitPrompt(receipt));
     live.on("connection", ({ state }) => {
       if (state !== "open") this.#stats = null;
@@ -50,11 +53,11 @@ export class Hud {
   }
 
   /** @param {import("../live/painter.js").Painted} picture */
-  #picture({ header, paintedAt, skipped }) {
+  #picture({ header, paintedAt, skipped, own }) {
     this.#shown += 1;
     this.#skipped = skipped;
     const now = performance.now();
-    if (header.kind !== Kind.standby && header.source > 0 && this.#live.publisher?.sentSource(header.source)) {
+    if (header.kind !== Kind.standby && header.source > 0 && own) {
       this.#motion.add((paintedAt - header.source) / 1000, now);
       this.#content.add((paintedAt - header.source + header.age) / 1000, now);
     }
@@ -100,6 +103,7 @@ export class Hud {
       ["Missed · replaced · dropped", stats ? `${stats.missed} · ${stats.replaced} · ${stats.dropped}` : DASH],
       ["Shown here", `${this.#shownFps} fps, ${this.#skipped} skipped`],
       ["Camera in", this.#rate ? `${this.#rate.sent} of ${this.#rate.seen} fps sent` : DASH],
+      ...carriedRows(this.#live.carried, this.#figures),
     ];
     const cells = rows.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]);
     element("figure-list").replaceChildren(...cells);
@@ -112,6 +116,25 @@ export class Hud {
   close() {
     clearInterval(this.timer);
   }
+}
+
+/**
+ * How the picture comes, and what that connection's own statistics say.
+ *
+ * @param {import("../live/carriage.js").Carried} carried
+ * @param {import("../live/peer-figures.js").Figures | null} figures
+ */
+function carriedRows({ carrier, detour }, figures) {
+  if (carrier === "") return [["Carried by", DASH]];
+  if (carrier === "socket") return [["Carried by", `WebSocket, JPEG${detour?.final ? `: ${detour.message}` : ""}`]];
+  const up = figures?.upKbps === null ? "" : ` · ${megabits(figures?.upKbps)} up`;
+  return [
+    ["Carried by", `WebRTC${figures?.codec ? `, ${figures.codec}` : ""}`],
+    ["Bit rate", `${megabits(figures?.kbps)} down${up}`],
+    ["Round trip · loss", `${unit(figures?.roundTripMs, 0, "ms")} · ${unit(scaled(figures?.lost, 100), 1, "%")}`],
+    ["Jitter buffer", unit(figures?.jitterBufferMs, 0, "ms")],
+    ["Without a partner", figures ? `${figures.unmatched}` : DASH],
+  ];
 }
 
 /** A click on the line opens the rest. */
@@ -147,6 +170,22 @@ function stageRow(name, p) {
 /** @param {{p50: number, p95: number} | null} age */
 function ages(age) {
   return age ? `${Math.round(age.p50)} / ${Math.round(age.p95)} ms` : DASH;
+}
+
+/** @param {number | null | undefined} kbps */
+function megabits(kbps) {
+  return unit(scaled(kbps, 1 / 1000), 2, "Mbit/s");
+}
+
+/** @param {number | null | undefined} value @param {number} by */
+function scaled(value, by) {
+  return typeof value === "number" ? value * by : null;
+}
+
+/** @param {number | null | undefined} value @param {number} digits @param {string} name */
+function unit(value, digits, name) {
+  const text = fixed(value, digits);
+  return text === DASH ? DASH : `${text} ${name}`;
 }
 
 /** @param {number | null | undefined} value @param {number} digits */

@@ -29,9 +29,9 @@ export class Stage {
       this.#waiting = "";
       this.#update();
     });
-    live.on("picture", ({ header }) => {
+    live.on("picture", ({ header, own: shaped }) => {
       if (header.kind === Kind.standby) return;
-      const own = this.#camera !== null && (live.publisher?.sentSource(header.source) ?? false);
+      const own = this.#camera !== null && shaped;
       if (this.#hasPicture && this.#hasOwn === (own || this.#hasOwn)) return;
       this.#hasPicture = true;
       this.#hasOwn ||= own;

@@ -13,6 +13,7 @@
  * @property {import("../live/link.js").LinkState} connection
  * @property {import("../live/protocol.js").SessionState} state
  * @property {import("../live/protocol.js").Quality | null} quality
+ * @property {import("../live/route.js").Detour | null} detour
  */
 
 /** What comes next in each state, where nobody needs to do anything, or what to do. @type {Record<string, string>} */
@@ -30,7 +31,7 @@ const NEXT = {
 };
 
 /** @param {Known} known @returns {Told} */
-export function tell({ connection, state, quality }) {
+export function tell({ connection, state, quality, detour }) {
   if (connection.state === "closed" && connection.code !== "closed") {
     const word = connection.code === "session_gone" ? "ended" : "closed";
     return { word, kind: "wait", line: `${connection.message} ${code(connection.code)}`, action: "new" };
@@ -42,7 +43,18 @@ export function tell({ connection, state, quality }) {
   if (connection.state !== "open") {
     return { word: "connecting", kind: "wait", line: "Connecting. The picture starts by itself.", action: "" };
   }
-  return tellState(state, quality);
+  const told = tellState(state, quality);
+  return { ...told, line: [told.line, around(detour)].filter(Boolean).join(" ") };
+}
+
+/**
+ * Why the picture comes over the WebSocket; said only while that may change: the figures say the rest.
+ *
+ * @param {import("../live/route.js").Detour | null} detour
+ */
+function around(detour) {
+  if (!detour || detour.final) return "";
+  return `Over WebSocket: ${detour.message} — ${detour.retryAt ? "trying again" : "trying it again now"}`;
 }
 
 /**
