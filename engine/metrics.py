@@ -37,6 +37,9 @@ class Metrics:
             buckets=_FINE,
             registry=r,
         )
+        self.grid_moved = Counter(
+            "liveglass_grid_moved_seconds", "How far grids slid toward their cameras' phase.", registry=r
+        )
         self.stage = Histogram(
             "liveglass_stage_seconds", "Time in each stage of a frame.", ["stage"], buckets=_FINE, registry=r
         )

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from liveglass.engine.errors import NoSuchSession
 from liveglass.transport.webrtc.ice import IceServer
 from liveglass.transport.webrtc.offer import MAX_SDP_BYTES
 from liveglass.web.bodies import read_body
@@ -44,9 +45,14 @@ class PeerRoutes:
         return response
 
     async def one(self, request: Request) -> Response:
-        """`PATCH` takes candidates, `DELETE` ends the peer; both need the role that may open one."""
-        session, _ = self._house.enter(request)
+        """`PATCH` takes candidates, `DELETE` ends the peer, also after its session."""
         peer = str(request.path_params["peer"])
+        try:
+            session, _ = self._house.enter(request)
+        except NoSuchSession:
+            if request.method == "DELETE" and self._house.peers.is_over(str(request.path_params["id"]), peer):
+                return Response(status_code=200)
+            raise
         if request.method == "PATCH":
             _need_type(request, TRICKLE)
             fragment = await read_body(request, MAX_SDP_BYTES)

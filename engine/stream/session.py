@@ -34,6 +34,7 @@ from liveglass.engine.stream.audience import Audience, OnLoop, Sink
 from liveglass.engine.stream.composer import Composer
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.ledger import Ledger
+from liveglass.engine.stream.phase import PhaseLock
 from liveglass.engine.stream.sample import Sample
 from liveglass.engine.stream.scheduler import FrameScheduler
 from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures
@@ -45,6 +46,7 @@ from liveglass.engine.worker.supervisor import WorkerStatus
 _BROKEN_SHOWN_S = 2.0
 _TOLD_EVERY_S = 1.0
 _FIGURE_HELD_S = 3.0
+_TOLD_GRID_S = 0.001
 
 
 class Host(Protocol):
@@ -68,6 +70,7 @@ class Session:
     """A stream from its opening to its end.
 
     Attributes:
+        grid: where its slots lie; it slides toward the phase of a camera of the same rate.
         id: as in its addresses; equal to `name` for a named session.
         closed: set when it has ended.
         audience: its connections, sinks and listeners.
@@ -102,6 +105,8 @@ class Session:
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
         self._composer = Composer(options)
         self._ledger = Ledger(metrics, grid.period)
+        self._phase = PhaseLock(grid.period)
+        self._told_t0 = grid.t0
         self._worker = WorkerStatus("warming")
         self._sample = Sample(options.size) if options.source == "sample" else None
         self._source: SourceFrame | None = None
@@ -328,12 +333,25 @@ class Session:
         self._ledger.skipped(skipped)
         self.audience.deliver(output)
         self._account(output, self._clock.now())
+        self._follow_camera(output)
         sample = self._sample
         if sample is not None and self.is_running:
             at = self._clock.now()
             self._put(sample.picture(at), 0, at, is_camera=False)
         if slot % 6 == 0 or output.is_new:
             self._refresh_state()
+
+    def _follow_camera(self, output: OutputFrame) -> None:
+        """Let the grid slide toward the camera's phase; the worker hears of every millisecond of it."""
+        provenance = output.base.provenance if output.is_new and output.base is not None else None
+        is_camera = provenance is not None and provenance.source is not None and provenance.source.is_camera
+        shift = self._phase.slot(provenance.stages.queue if provenance is not None and is_camera else None)
+        if shift:
+            self.grid = Grid(self.grid.t0 + shift, self.grid.fps)
+            self._metrics.grid_moved.inc(abs(shift))
+            if abs(self.grid.t0 - self._told_t0) >= _TOLD_GRID_S:
+                self._told_t0 = self.grid.t0
+                self._host.send(self.id, m.MoveGrid(self.id, self._told_t0))
 
     def _compose(self, slot: int, now: float) -> OutputFrame:
         if self._panic:

@@ -192,10 +192,9 @@ class WorkerLoop:
             match message:
                 case m.NewSource():
                     self._take_source(message)
-                case m.NewControl(session, control) if session in self._streams:
-                    self._streams[session].control = control
-                case m.SetRunning(session, running) if session in self._streams:
-                    self._streams[session].rest(not running)
+                case m.NewControl() | m.SetRunning() | m.MoveGrid():
+                    if message.session in self._streams:  # else it was closed meanwhile
+                        self._streams[message.session].follow(message)
                 case m.Freed(cell):
                     self._cells.give(cell)
                 case m.OpenStream():
@@ -206,9 +205,6 @@ class WorkerLoop:
                     self._probes.append(message)
                 case m.Stop():
                     self.stopped = True
-                case _:
-                    # Control or running of a session that was closed meanwhile.
-                    pass
 
     def _take_source(self, message: m.NewSource) -> None:
         stream = self._streams.get(message.session)

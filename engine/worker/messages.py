@@ -20,6 +20,13 @@ class OpenStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
     running: bool
 
 
+class MoveGrid(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The session's grid slid: its slot 0 is at `t0` now, seconds."""
+
+    session: str
+    t0: float
+
+
 class CloseStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Forget a session; abandon its frame in flight."""
 
@@ -141,5 +148,5 @@ class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody
 
 
-ToWorker = OpenStream | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Stop
+ToWorker = OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Stop
 ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Beat | Fatal

@@ -10,7 +10,7 @@ from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages
 from liveglass.engine.models.base import Cond, ModelAdapter
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.messages import OpenStream
+from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRunning
 from liveglass.engine.worker.ring import Ring
 
 _LEAD_S = 1 / 24
@@ -97,6 +97,16 @@ class StreamWork:
         replaced = self._waiting[0] if self._waiting else None
         self._waiting = cell, stamp
         return replaced
+
+    def follow(self, message: NewControl | SetRunning | MoveGrid) -> None:
+        """Take what the server says of this stream."""
+        match message:
+            case NewControl():
+                self.control = message.control
+            case SetRunning():
+                self.rest(not message.running)
+            case MoveGrid():
+                self.grid = Grid(message.t0, self.grid.fps)  # slots keep their numbers
 
     def rest(self, resting: bool) -> None:
         """Stop generating, or begin again with the newest inputs, whatever was made of them before the rest."""

@@ -11,7 +11,7 @@ OVERUSE_S = 0.75
 FIRST_TRY_S = 3.0
 LONGEST_S = 300.0
 FORGIVEN_S = 60.0
-_FAR_UNDER = 0.7
+_FAR_UNDER = 0.4
 _UNDER = 0.9
 _SOME_LOSS, _MOST_LOSS = 0.05, 0.35
 _SETTLING_S = 1.0
@@ -38,7 +38,8 @@ class RenditionChooser:
             return self.rendition
         if now - self._since >= FORGIVEN_S:
             self._next_patience = FIRST_TRY_S
-        # An estimate a little under what is sent means nothing by itself: it starts there, and follows.
+        # An estimate under what is sent means little by itself: it starts there, and falls on a receiver whose cores
+        # are busy as it does on a slow link. A slow link loses packets, too, or carries far less.
         share = _UNDER if loss >= _SOME_LOSS else _FAR_UNDER
         is_over = loss >= _MOST_LOSS or (estimate_bps is not None and estimate_bps < share * sent_bps)
         if not is_over or now - self._since < _SETTLING_S:

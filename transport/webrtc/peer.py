@@ -216,7 +216,7 @@ class Peer:
         session = self._session
         sender = self._sender = SlotSender(
             transport,
-            grid=session.grid,
+            grid=lambda: session.grid,
             clock=self._clock,
             on_keyframe_needed=self._lost_picture,
             on_report=self._on_report,

@@ -4,6 +4,7 @@ Owns the task of every peer. Remembers for a while who is over, so that a goodby
 """
 
 import asyncio
+import gc
 from collections import OrderedDict
 
 import structlog
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 MOST_PEERS = 500
 MOST_ANSWERING = 16
 _TOMBSTONES = 2000
+_SWEPT_AT_ONCE = 8
 
 
 class Peers:
@@ -34,6 +36,7 @@ class Peers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._answering = 0
+        self._unswept = 0
 
     def servers(self, user: str) -> tuple[IceServer, ...]:
         """STUN and TURN servers for a client of the session `user`; short-lived credentials are fresh."""
@@ -90,6 +93,10 @@ class Peers:
         elif key not in self._over:
             raise NoSuchPeer("There is no peer connection of this id.")
 
+    def is_over(self, session_id: str, peer_id: str) -> bool:
+        """Whether such a peer was there and has ended, perhaps with its session."""
+        return (session_id, peer_id) in self._over
+
     async def close(self) -> None:
         """End every peer and wait for it."""
         for peer in self._peers.values():
@@ -109,3 +116,16 @@ class Peers:
             self._over[key] = None
             if len(self._over) > _TOMBSTONES:
                 self._over.popitem(last=False)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Collect what ended peers leave, a few at a time.
+
+        A peer is a large graph of objects that refer to each other. Left to itself, the collector takes hundreds of
+        them at once and holds every thread for 50 ms, the output thread too; the rest of the server is frozen
+        (`gc.freeze`), so that this looks at little else.
+        """
+        self._unswept += 1
+        if self._unswept >= _SWEPT_AT_ONCE:
+            self._unswept = 0
+            gc.collect()

@@ -94,7 +94,7 @@ class SlotSender(RTCRtpSender):
         self,
         transport: RTCDtlsTransport,
         *,
-        grid: Grid,
+        grid: Callable[[], Grid],
         clock: Clock,
         on_keyframe_needed: Callable[[], None],
         on_report: Callable[[LinkReport], None],
@@ -105,14 +105,14 @@ class SlotSender(RTCRtpSender):
         self.codec: VideoCodec | None = None
         self.heard_at = clock.now()
         self.rtp_origin = random.getrandbits(32)
-        self.slot0 = max(0, grid.slot_at(clock.now()))
+        self.slot0 = max(0, grid().slot_at(clock.now()))
         self.dropped = 0
         self.round_trip_s: float | None = None
         self._grid = grid
         self._clock = clock
         self._on_keyframe_needed = on_keyframe_needed
         self._on_report = on_report
-        self._ticks = TICKS_PER_SECOND // grid.fps
+        self._ticks = TICKS_PER_SECOND // grid().fps
         self._queue: deque[VideoPacket] = deque()
         self._wake = asyncio.Event()
         self._awaits_keyframe = True
@@ -234,7 +234,7 @@ class SlotSender(RTCRtpSender):
         timestamp = self.timestamp(packet.slot)
         last = len(packet.payloads) - 1
         bursts = last // BURST
-        pause = min(0.005, _PACED_SHARE * self._grid.period / bursts) if bursts else 0.0
+        pause = min(0.005, _PACED_SHARE * self._grid().period / bursts) if bursts else 0.0
         for i, payload in enumerate(packet.payloads):
             if i and i % BURST == 0:
                 await asyncio.sleep(pause)
@@ -271,7 +271,8 @@ class SlotSender(RTCRtpSender):
         while True:
             await asyncio.sleep(_REPORT_EVERY_S * (0.5 + random.random()))
             now = self._clock.now()
-            position = (now - self._grid.t0) * self._grid.fps - self.slot0
+            grid = self._grid()  # it slides
+            position = (now - grid.t0) * grid.fps - self.slot0
             ntp = int((wall() + _NTP_EPOCH_S) * 2**32)
             self._reports[(ntp >> 16) & _MASK32] = now
             if len(self._reports) > 8:
