@@ -11,7 +11,8 @@ Subclasses and configuration, no patched modules:
   - its gatherer asks a public STUN service unless told otherwise, skips loopback, and knows no port range.
 * Everything is bundled on one transport (RFC 9143); audio is answered inactive until there is some.
 * `prefer`: H.264 before VP8 where both are offered, with `x-google-start-bitrate` (Chrome starts at 300 kbit/s
-  without transport-wide congestion control, which aiortc does not have) and the playout-delay header extension.
+  without transport-wide congestion control, which aiortc does not have) and the header extensions for the playout delay
+  and the colour space, which aiortc does not know; `PictureExtensionsMap` reads the latter.
 What needed no change: `av` decodes in one thread with low delay because we open the codec ourselves (decoding.py), and
 bitrate limits are aiortc's encoder's own, which never runs here.
 """
@@ -27,7 +28,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtension
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtcrtpsender import RTCRtpSender
 
+from liveglass.transport.webrtc.color_space import COLOR_SPACE
 from liveglass.transport.webrtc.gatherer import Gatherer
+from liveglass.transport.webrtc.header_extensions import PictureExtensionsMap
 from liveglass.transport.webrtc.receiver import CameraReceiver
 from liveglass.transport.webrtc.sender import PLAYOUT_DELAY, SlotSender
 
@@ -97,6 +100,7 @@ class TunedConnection(RTCPeerConnection):
         gatherer = self._make_gatherer()
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self._RTCPeerConnection__certificates)  # type: ignore[attr-defined] # as above
+        dtls._rtp_header_extensions_map = PictureExtensionsMap()
         gatherer.on("statechange", self._RTCPeerConnection__updateIceGatheringState)  # type: ignore[attr-defined] # as above
         for update in (
             self._RTCPeerConnection__updateIceConnectionState,  # type: ignore[attr-defined] # as above
@@ -110,7 +114,7 @@ class TunedConnection(RTCPeerConnection):
 
 
 def prefer(transceiver: RTCRtpTransceiver, offered: list[RTCRtpHeaderExtensionParameters]) -> None:
-    """Put H.264 first, ask for a useful bit rate from the first second, and take the playout-delay extension."""
+    """Put H.264 first, ask for a useful first bit rate, and take the extensions that aiortc leaves out."""
     codecs = transceiver._codecs
     chosen = next((codec for codec in codecs if codec.name.upper() == "H264"), None) or codecs[0]
     transceiver._codecs = [*_family(chosen, codecs), *(c for c in codecs if not _belongs(c, chosen))]
@@ -118,7 +122,8 @@ def prefer(transceiver: RTCRtpTransceiver, offered: list[RTCRtpHeaderExtensionPa
         if not is_rtx(codec):
             codec.parameters["x-google-start-bitrate"] = str(START_KBPS)
             codec.parameters["x-google-max-bitrate"] = str(MOST_KBPS)
-    transceiver._headerExtensions += [extension for extension in offered if extension.uri == PLAYOUT_DELAY]
+    ours = {PLAYOUT_DELAY, COLOR_SPACE}
+    transceiver._headerExtensions += [extension for extension in offered if extension.uri in ours]
 
 
 def _family(chosen: RTCRtpCodecParameters, codecs: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:

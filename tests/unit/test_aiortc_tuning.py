@@ -14,6 +14,7 @@ from aiortc.rtcicetransport import RTCIceGatherer
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters
 
 from liveglass.transport import aiortc_tuning
+from liveglass.transport.webrtc.color_space import COLOR_SPACE
 from liveglass.transport.webrtc.gatherer import Gatherer
 from liveglass.transport.webrtc.receiver import CameraReceiver
 from liveglass.transport.webrtc.sender import PLAYOUT_DELAY, SlotSender
@@ -31,6 +32,7 @@ READ = {
     "transceiver": (rtcrtptransceiver.RTCRtpTransceiver, "008f7efb6084"),
     "router": (rtcdtlstransport.RtpRouter, "75abd1c0faf2"),
     "send_rtp": (rtcdtlstransport.RTCDtlsTransport._send_rtp, "763b02bceb0b"),
+    "extensions map": (rtp.HeaderExtensionsMap, "b2094056d6bc"),
     "depayload": (codecs.depayload, "8b0e13b90b62"),
     "unwrap_rtx": (rtp.unwrap_rtx, "9b428a97cc83"),
 }
@@ -83,11 +85,12 @@ def _transceiver(*names: str):
 
 def test_h264_comes_before_vp8_each_with_its_retransmission_and_a_useful_first_bit_rate() -> None:
     transceiver = _transceiver("VP8", "H264")
-    offered = [RTCRtpHeaderExtensionParameters(id=5, uri=PLAYOUT_DELAY), RTCRtpHeaderExtensionParameters(id=6, uri="x")]
+    uris = {5: PLAYOUT_DELAY, 6: "x", 7: COLOR_SPACE}
+    offered = [RTCRtpHeaderExtensionParameters(id=identifier, uri=uri) for identifier, uri in uris.items()]
     aiortc_tuning.prefer(transceiver, offered)
     names = [codec.name for codec in transceiver._codecs]
     assert names[:2] == ["H264", "rtx"]
     assert transceiver._codecs[1].parameters["apt"] == transceiver._codecs[0].payloadType
     assert set(names) == {"H264", "VP8", "rtx"}
     assert transceiver._codecs[0].parameters["x-google-start-bitrate"] == str(aiortc_tuning.START_KBPS)
-    assert [extension.id for extension in transceiver._headerExtensions] == [5]
+    assert [extension.id for extension in transceiver._headerExtensions] == [5, 7]

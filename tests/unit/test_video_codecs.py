@@ -3,16 +3,23 @@
 from contextlib import suppress
 
 import av
+import msgspec
 import numpy as np
 import pytest
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import pack_header_extensions
+from av.video.reformatter import ColorRange, Colorspace
 
 from liveglass.engine.errors import MalformedPicture, PictureTooLarge
 from liveglass.engine.frame import Size
 from liveglass.transport.webrtc.assembler import EncodedPicture
+from liveglass.transport.webrtc.color_space import COLOR_SPACE, ColorSpace
 from liveglass.transport.webrtc.decoding import CameraDecoder
 from liveglass.transport.webrtc.encoding import Rendition, VideoCodec, VideoEncoder
+from liveglass.transport.webrtc.header_extensions import PictureExtensionsMap
 
 WHOLE = Size(640, 360)
+FULL_RANGE = ColorSpace(Colorspace.ITU709, ColorRange.JPEG)
 BARS = [
     *((255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0)),
     *((255, 0, 255), (255, 0, 0), (0, 0, 255), (16, 128, 235)),
@@ -79,6 +86,45 @@ def test_a_stream_may_change_its_size_at_any_keyframe(codec) -> None:
         assert picture is not None
         assert picture.pixels.shape == WHOLE.shape
         assert picture.timestamp == 7500
+
+
+@pytest.mark.parametrize("codec", VideoCodec)
+def test_the_color_space_that_the_packets_name_is_the_one_that_counts(codec) -> None:
+    """A canvas of Chrome's is full-range BT.709, and VP8 itself cannot say so."""
+    grey = np.full(WHOLE.shape, 96, np.uint8)
+    stream = pictures(encoded(VideoEncoder(codec, Rendition.MAIN, WHOLE, 24), grey))
+    said = [msgspec.structs.replace(stream[0], color_space=FULL_RANGE), *stream[1:]]
+    limited, full = (CameraDecoder(WHOLE, "cover").decode(codec, pictures) for pictures in (stream, said))
+    assert limited is not None
+    assert full is not None
+    assert abs(int(limited.pixels[100, 100, 1]) - 96) <= 2
+    assert abs(int(full.pixels[100, 100, 1]) - (16 + 96 * 219 / 255)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("extension", "said"),
+    [
+        (bytes([1, 13, 1, 0x20]), FULL_RANGE),
+        (bytes([6, 6, 6, 0x15]), ColorSpace(Colorspace.ITU601, ColorRange.MPEG)),
+        (bytes([9, 16, 9, 0x10]) + bytes(24), ColorSpace(Colorspace.BT2020, ColorRange.MPEG)),
+        (bytes([1, 13, 0, 0x20]), None),
+        (bytes([1, 13, 1, 0x00]), None),
+        (b"\x01\x01\x01", None),
+        (b"", None),
+    ],
+)
+def test_the_header_extension_of_the_color_space_is_read(extension, said) -> None:
+    assert ColorSpace.parse(extension) == said
+
+
+def test_a_packet_carries_its_color_space_beside_what_aiortc_reads() -> None:
+    known = PictureExtensionsMap()
+    uris = {3: "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", 8: COLOR_SPACE}
+    known.configure(RTCRtpParameters(headerExtensions=[RTCRtpHeaderExtensionParameters(i, u) for i, u in uris.items()]))
+    profile, value = pack_header_extensions([(3, b"\x00\x01\x02"), (8, bytes([1, 13, 1, 0x20]))])
+    extensions = known.get(profile, value)
+    assert (extensions.abs_send_time, extensions.color_space) == (0x102, FULL_RANGE)
+    assert known.get(*pack_header_extensions([(3, b"\x00\x01\x02")])).color_space is None
 
 
 def test_everything_is_decoded_and_the_newest_picture_kept() -> None:

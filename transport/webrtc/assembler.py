@@ -8,6 +8,8 @@ to the event loop.
 
 import msgspec
 
+from liveglass.transport.webrtc.color_space import ColorSpace
+
 CAPACITY = 2048
 """Packets that may wait: a keyframe of 2 MB. A power of two, and far below half the sequence space."""
 GIVE_UP_S = 0.1
@@ -25,6 +27,7 @@ class Fragment(msgspec.Struct, frozen=True):
     Attributes:
         data: its payload without the RTP payload descriptor; empty for padding.
         starts_keyframe: whether a picture that needs no other one begins with it.
+        color_space: of the picture, where the packet says it.
     """
 
     sequence: int
@@ -32,6 +35,7 @@ class Fragment(msgspec.Struct, frozen=True):
     is_last: bool
     data: bytes
     starts_keyframe: bool
+    color_space: ColorSpace | None = None
 
 
 class EncodedPicture(msgspec.Struct, frozen=True):
@@ -40,11 +44,13 @@ class EncodedPicture(msgspec.Struct, frozen=True):
     Attributes:
         timestamp: its raw RTP time stamp, 90 kHz, modulo 2³².
         arrived_at: when its last missing packet came, seconds on the server's clock.
+        color_space: its YUV's, and that of the pictures after it, where its packets say it.
     """
 
     data: bytes
     timestamp: int
     arrived_at: float
+    color_space: ColorSpace | None = None
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -114,7 +120,8 @@ class PictureAssembler:
             self._needs_keyframe = False
             data = b"".join(fragment.data for fragment in fragments)
             if data:
-                pictures.append(EncodedPicture(data, fragments[0].timestamp, now))
+                color_space = next((one.color_space for one in reversed(fragments) if one.color_space), None)
+                pictures.append(EncodedPicture(data, fragments[0].timestamp, now, color_space))
         if self._is_gap() and self._gap_since is None:
             self._gap_since = now
         return pictures

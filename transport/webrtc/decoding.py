@@ -12,16 +12,15 @@ import msgspec
 import numpy as np
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from liveglass.engine.errors import MalformedPicture, PictureTooLarge
 from liveglass.engine.frame import Pixels, Size
 from liveglass.transport.codecs import MAX_HEIGHT, MAX_WIDTH, Fit, fit
 from liveglass.transport.webrtc.assembler import EncodedPicture
+from liveglass.transport.webrtc.color_space import ColorSpace
 from liveglass.transport.webrtc.encoding import TIME_BASE, VideoCodec
 
-# ITU-T H.273, matrix coefficients.
-_SAID = {1: Colorspace.ITU709, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 _DECODERS = {VideoCodec.H264: "h264", VideoCodec.VP8: "vp8"}
 
 
@@ -41,6 +40,7 @@ class CameraDecoder:
         self._mode = mode
         self._codec: VideoCodec | None = None
         self._context: VideoCodecContext | None = None
+        self._color_space: ColorSpace | None = None
         self._reformatter = VideoReformatter()
 
     def decode(self, codec: VideoCodec, pictures: Sequence[EncodedPicture]) -> CameraPicture | None:
@@ -61,6 +61,7 @@ class CameraDecoder:
             except av.FFmpegError as error:
                 self._context = None
                 raise MalformedPicture(f"The camera's {codec} cannot be decoded: {error}.") from None
+            self._color_space = picture.color_space or self._color_space
             if frames:
                 newest = frames[-1], picture
         return None if newest is None else self._pixels(*newest)
@@ -70,18 +71,18 @@ class CameraDecoder:
             context = cast("VideoCodecContext", av.CodecContext.create(_DECODERS[codec], "r"))
             context.thread_count = 1  # threads by picture would hold pictures back
             context.flags |= Flags.low_delay
-            self._codec, self._context = codec, context
+            self._codec, self._context, self._color_space = codec, context, None
         return self._context
 
     def _pixels(self, frame: av.VideoFrame, picture: EncodedPicture) -> CameraPicture:
         if max(frame.width, frame.height) > MAX_WIDTH or min(frame.width, frame.height) > MAX_HEIGHT:
             raise PictureTooLarge(f"The camera sends {frame.width}×{frame.height}; the limit is 1920×1080.")
+        color_space = self._color_space or ColorSpace.of(frame)
         rgb = self._reformatter.reformat(
             frame,
             format="rgb24",
-            # What a stream does not say is BT.601 in limited range: what cameras and browsers have always sent.
-            src_colorspace=_SAID.get(int(frame.colorspace), Colorspace.ITU601),
-            src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.MPEG,
+            src_colorspace=color_space.matrix,
+            src_color_range=color_space.range,
             dst_color_range=ColorRange.JPEG,
             interpolation="FAST_BILINEAR",
             threads=1,

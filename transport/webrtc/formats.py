@@ -29,6 +29,7 @@ EXTENSIONS = frozenset({
     "urn:3gpp:video-orientation",
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
 })  # fmt: skip

@@ -33,6 +33,7 @@ from aiortc.rtp import (
 from liveglass.engine.clock import Clock
 from liveglass.engine.errors import LiveglassError
 from liveglass.transport.webrtc.assembler import EncodedPicture, Fragment, PictureAssembler, starts_keyframe
+from liveglass.transport.webrtc.color_space import ColorSpace
 from liveglass.transport.webrtc.decoding import CameraDecoder, CameraPicture
 from liveglass.transport.webrtc.encoding import VideoCodec
 from liveglass.transport.webrtc.tasks import Crash, Tasks
@@ -130,7 +131,7 @@ class CameraReceiver(RTCRtpReceiver):
         original = self._unwrapped(packet, codec)
         if original is None:
             return
-        fragment = _fragment(*original)
+        fragment = _fragment(*original, color_space=getattr(packet.extensions, "color_space", None))
         if fragment is None:
             return
         self._media_ssrc = original[0].ssrc
@@ -257,7 +258,7 @@ class CameraReceiver(RTCRtpReceiver):
             return  # the peer is gone; its own watch ends it
 
 
-def _fragment(packet: RtpPacket, codec: RTCRtpCodecParameters) -> Fragment | None:
+def _fragment(packet: RtpPacket, codec: RTCRtpCodecParameters, color_space: ColorSpace | None) -> Fragment | None:
     """One packet's share of a picture; None if it is none of any codec that was agreed on."""
     try:
         data = depayload(codec, packet.payload) if packet.payload else b""
@@ -269,4 +270,5 @@ def _fragment(packet: RtpPacket, codec: RTCRtpCodecParameters) -> Fragment | Non
         is_last=bool(packet.marker),
         data=data,
         starts_keyframe=starts_keyframe(codec.name.upper(), packet.payload),
+        color_space=color_space,
     )
