@@ -182,6 +182,8 @@ async def test_the_end_of_a_session_is_told_and_ends_its_peers(site) -> None:
         await site.client.delete(f"/v1/sessions/{session['id']}", headers=headers(session))
         await peer.until("session.state", state="closed")
         await until_gone(site)
+        goodbye = await site.client.delete(peer.location, headers=headers(session))
+        assert goodbye.status_code == 200
 
 
 async def test_what_cannot_be_answered_is_refused_with_a_typed_error(site) -> None:

@@ -53,9 +53,10 @@ class Ours:
 
     def _halves(self, transport):
         clock = SystemClock()
+        grid = Grid(clock.now(), 24)
         self.sender = sender = SlotSender(
             transport,
-            grid=Grid(clock.now(), 24),
+            grid=lambda: grid,
             clock=clock,
             on_keyframe_needed=lambda: None,
             on_report=lambda report: None,
