@@ -112,7 +112,8 @@ async def test_my_camera_goes_up_the_same_peer_and_its_age_is_told(
     await studio.page.click("#hud")
     since = await studio.use_camera()
     await studio.until("document.getElementById('side-program').hidden === false")
-    await studio.until("/\\d+ \\/ \\d+ ms/.test(document.querySelector('#figure-list dd:nth-of-type(2)').textContent)")
+    age = "document.querySelector('#figure-list dd:nth-of-type(2)')?.textContent ?? ''"
+    await studio.until(f"/\\d+ \\/ \\d+ ms/.test({age})")
     told = await figures(studio)
 
     motion, content = (
@@ -201,7 +202,7 @@ async def test_a_lost_peer_gives_way_to_the_socket_and_no_command_is_lost(studio
         await studio.page.fill("#prompt", words)
         await studio.page.press("#prompt", "Enter")
     await studio.until(ON_SOCKET, within_s=3)
-    await studio.until("document.querySelector('#receipts .phases').textContent.includes('settled')")
+    await studio.until("document.querySelector('#receipts .phases')?.textContent.includes('settled')")
 
     assert "the WebRTC connection was lost" in await studio.text("state")
     accepted = [entry["id"] for entry in await studio.log(since) if entry["type"] == "control.accepted"]
