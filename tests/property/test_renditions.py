@@ -5,12 +5,16 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveglass.transport.webrtc.congestion import FIRST_TRY_S, LONGEST_S, RenditionChooser
+from liveglass.transport.webrtc.congestion import FIRST_TRY_S, LONGEST_S, LinkReport, RenditionChooser
 from liveglass.transport.webrtc.encoding import LOW_BPS, Rendition
 from liveglass.transport.webrtc.renditions import JOINER_WAITS_S, LOSER_WAITS_S, KeyframeRule
 
 MAIN_BPS = 1_500_000
 STEP_S = 0.25
+
+
+def link(*, estimate_bps=None, sent_bps=MAIN_BPS, loss=0.0, asked_again=0.0) -> LinkReport:
+    return LinkReport(estimate_bps, loss, asked_again, sent_bps, 0.05)
 
 
 def run(chooser, capacity_bps, start, seconds):
@@ -21,7 +25,7 @@ def run(chooser, capacity_bps, start, seconds):
         carried = min(sent, capacity_bps)
         estimate = 0.85 * carried if carried < sent else 1.5 * sent
         now = start + i * STEP_S
-        chosen.append(chooser.report(now, estimate_bps=int(estimate), sent_bps=sent, loss=1 - carried / sent))
+        chosen.append(chooser.report(now, link(estimate_bps=int(estimate), sent_bps=sent, loss=1 - carried / sent)))
     return chosen
 
 
@@ -45,12 +49,37 @@ def test_a_link_that_is_good_again_gets_the_main_rendition_back_within_3_s_of_a_
     assert set(chosen[int((FIRST_TRY_S + STEP_S) / STEP_S) :]) == {Rendition.MAIN}
 
 
+def test_a_try_that_the_link_does_not_carry_is_given_up_at_the_first_wave_of_repairs() -> None:
+    chooser = RenditionChooser(0.0)
+    assert chooser.report(0.1, link(asked_again=0.5)) is Rendition.LOW
+    assert chooser.report(0.1 + FIRST_TRY_S, link()) is Rendition.MAIN
+    assert chooser.report(0.2 + FIRST_TRY_S, link(asked_again=0.5)) is Rendition.LOW
+
+
+def test_an_estimate_that_low_pressed_down_does_not_spoil_the_way_back() -> None:
+    """Chrome's estimate follows what comes in down to it, and rises again by 8% a second."""
+    chooser = RenditionChooser(0.0)
+    chooser.report(0.1, link(asked_again=0.5))
+    assert chooser.rendition is Rendition.LOW
+    for i in range(400):
+        estimate = 65_000 * 1.08 ** (i * STEP_S)
+        chooser.report(4.0 + i * STEP_S, link(estimate_bps=int(min(estimate, 2 * MAIN_BPS))))
+        assert chooser.rendition is Rendition.MAIN
+
+
+def test_a_queue_that_grows_without_a_loss_is_noticed() -> None:
+    chooser = RenditionChooser(0.0)
+    for i in range(20):
+        chooser.report(i * STEP_S, LinkReport(None, 0.0, 0.0, MAIN_BPS, 0.03 + 0.05 * i))
+    assert chooser.rendition is Rendition.LOW
+
+
 @given(st.floats(2_000_000, 50_000_000), st.floats(0.0, 0.2))
 def test_a_link_that_carries_everything_keeps_the_main_rendition_through_random_loss(capacity, loss) -> None:
     chooser = RenditionChooser(0.0)
     for i in range(400):
         estimate = None if i < 8 else int(min(capacity, 1.5 * MAIN_BPS))
-        assert chooser.report(i * STEP_S, estimate_bps=estimate, sent_bps=MAIN_BPS, loss=loss) is Rendition.MAIN
+        assert chooser.report(i * STEP_S, link(estimate_bps=estimate, loss=loss, asked_again=loss)) is Rendition.MAIN
 
 
 @given(st.lists(st.tuples(st.floats(0.05, 5.0), st.integers(0, 3_000_000), st.floats(0, 1)), max_size=300))
@@ -59,7 +88,7 @@ def test_no_history_makes_it_flap_faster_than_its_rule(history) -> None:
     before = Rendition.MAIN
     for step, estimate, loss in history:
         now += step
-        after = chooser.report(now, estimate_bps=estimate, sent_bps=MAIN_BPS, loss=loss)
+        after = chooser.report(now, link(estimate_bps=estimate, loss=loss, asked_again=loss / 2))
         if (before, after) == (Rendition.LOW, Rendition.MAIN):
             ups.append(now)
         before = after

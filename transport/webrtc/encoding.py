@@ -19,7 +19,7 @@ from liveglass.engine.frame import Pixels, Size
 
 _BITS_A_PIXEL = 0.27
 _LEAST_BPS, _MOST_BPS = 300_000, 4_000_000
-LOW_BPS = 100_000
+LOW_BPS = 80_000
 _KEYFRAME_EVERY_S = 10
 _BUFFER_S = 0.25
 TIME_BASE = fractions.Fraction(1, 90_000)

@@ -21,7 +21,7 @@ from liveglass.transport.flow import Throttle
 from liveglass.transport.hub import Hub
 from liveglass.transport.messages import Role, ServerEvent, StreamClock, encode
 from liveglass.transport.webrtc.camera import PeerCamera
-from liveglass.transport.webrtc.congestion import RenditionChooser
+from liveglass.transport.webrtc.congestion import LinkReport, RenditionChooser
 from liveglass.transport.webrtc.decoding import CameraDecoder, CameraPicture
 from liveglass.transport.webrtc.encoding import Rendition
 from liveglass.transport.webrtc.gatherer import Gatherer
@@ -29,7 +29,7 @@ from liveglass.transport.webrtc.ice import IceServer, IceSettings
 from liveglass.transport.webrtc.offer import Offer, Trickle
 from liveglass.transport.webrtc.receiver import CameraReceiver
 from liveglass.transport.webrtc.renditions import VideoFanOut, VideoPacket
-from liveglass.transport.webrtc.sender import LinkReport, SlotSender
+from liveglass.transport.webrtc.sender import SlotSender
 
 log = structlog.get_logger()
 
@@ -282,9 +282,7 @@ class Peer:
 
     def _on_report(self, report: LinkReport) -> None:
         before = self._chooser.rendition
-        after = self._chooser.report(
-            self._clock.now(), estimate_bps=report.estimate_bps, sent_bps=report.sent_bps, loss=report.loss
-        )
+        after = self._chooser.report(self._clock.now(), report)
         if after is not before and self._sender is not None and self._fanout is not None:
             self._hub.metrics.rendition_changes.labels(after.value).inc()
             self._sender.start_anew()

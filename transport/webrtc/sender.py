@@ -6,6 +6,7 @@ moment of sending. Event loop.
 """
 
 import asyncio
+import math
 import random
 import struct
 from collections import deque
@@ -35,6 +36,7 @@ from aiortc.rtp import (
 from liveglass.engine.clock import Clock, wall
 from liveglass.engine.frame import FrameKind
 from liveglass.engine.stream.grid import TICKS_PER_SECOND, Grid
+from liveglass.transport.webrtc.congestion import LinkReport
 from liveglass.transport.webrtc.encoding import VideoCodec
 from liveglass.transport.webrtc.renditions import VideoPacket
 from liveglass.transport.webrtc.tasks import Crash, Tasks
@@ -49,26 +51,20 @@ MOST_WAITING = 12
 BURST = 10
 _PACED_SHARE = 0.7
 _RESEND_AFTER_S = 0.01
+_REPAIR_SHARE = 0.4
+_LEAST_REPAIRS = 8_000
+"""Bytes a second."""
+_ASKED_WITHIN_S = 0.3
+_ENOUGH_PACKETS = 16
 _REPORT_EVERY_S = 1.0
+_AT_ONCE = bytes([0x00, 0x00, 0x00])
+"""Playout delay from 0 to 0 ms: every picture is shown as soon as it is decoded."""
+_AS_LINK_NEEDS = bytes([0x00, 0x10, 0x14])
+"""From 10 to 200 ms, as the receiver measures that repairs take: pictures come evenly, and none is passed over."""
+_LOSSY_S = 5.0
 _NTP_EPOCH_S = 2_208_988_800
 _CLOCK_SPAN = 2**30
 _MASK16, _MASK32 = 0xFFFF, 0xFFFF_FFFF
-
-
-class LinkReport(msgspec.Struct, frozen=True):
-    """What is known of the way to one peer.
-
-    Attributes:
-        estimate_bps: what the receiver says the link carries (REMB); None before the first.
-        loss: share of packets lost since the last report, 0 to 1.
-        sent_bps: what was sent over the last second.
-        round_trip_s: None before the first report.
-    """
-
-    estimate_bps: int | None
-    loss: float
-    sent_bps: float
-    round_trip_s: float | None
 
 
 class _Sent(msgspec.Struct):
@@ -77,6 +73,25 @@ class _Sent(msgspec.Struct):
     is_last: bool
     payload: bytes
     sent_at: float
+    was_asked_for: bool = False
+
+
+class _Recent:
+    """The sum of what was noted in the last seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._entries: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def add(self, now: float, amount: int) -> None:
+        self._entries.append((now, amount))
+        self._total += amount
+
+    def total(self, now: float) -> int:
+        while self._entries and self._entries[0][0] < now - self._seconds:
+            self._total -= self._entries.popleft()[1]
+        return self._total
 
 
 class SlotSender(RTCRtpSender):
@@ -127,10 +142,14 @@ class SlotSender(RTCRtpSender):
         self._packets = 0
         self._octets = 0
         self._reports: dict[int, float] = {}
-        self._sent: deque[tuple[float, int]] = deque()
-        self._sent_bytes = 0
+        self._sent_bytes = _Recent(1.0)
+        self._resent_bytes = _Recent(1.0)
+        self._sent_packets = _Recent(_ASKED_WITHIN_S)
+        self._asked_packets = _Recent(_ASKED_WITHIN_S)
+        self._useful_from = self._sequence
         self._estimate_bps: int | None = None
         self._loss = 0.0
+        self._lossy_until = -math.inf
 
     # --- for the peer -----------------------------------------------------------------------------------------------
 
@@ -210,8 +229,10 @@ class SlotSender(RTCRtpSender):
                     self._measure_round_trip(report.lsr, report.dlsr)
                     self._report()
         elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
+            self._lossy_until = self.heard_at + _LOSSY_S
             for sequence in packet.lost:
                 await self._send_again(sequence)
+            self._report()
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in {RTCP_PSFB_PLI, RTCP_PSFB_FIR}:
             self._on_keyframe_needed()
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
@@ -235,20 +256,35 @@ class SlotSender(RTCRtpSender):
         last = len(packet.payloads) - 1
         bursts = last // BURST
         pause = min(0.005, _PACED_SHARE * self._grid().period / bursts) if bursts else 0.0
+        if packet.is_keyframe:
+            self._useful_from = self._sequence
         for i, payload in enumerate(packet.payloads):
             if i and i % BURST == 0:
                 await asyncio.sleep(pause)
             sent = _Sent(self._sequence, timestamp, i == last, payload, self._clock.now())
             self._history[self._sequence % HISTORY] = sent
             self._sequence = (self._sequence + 1) & _MASK16
+            self._sent_packets.add(sent.sent_at, 1)
             await self._send_packet(self._payload_type, sent.sequence, self._ssrc, sent, payload)
 
     async def _send_again(self, sequence: int) -> None:
-        """Retransmit, in its own stream where that was negotiated (RFC 4588)."""
+        """Retransmit, in its own stream where that was negotiated (RFC 4588).
+
+        Not what came before the newest keyframe, which nobody needs any more, and not more than a share of what is sent
+        anyway: on a link that is too thin, repairs would take the place of the pictures.
+        """
         sent = self._history.get(sequence % HISTORY)
         now = self._clock.now()
-        if sent is None or sent.sequence != sequence or now - sent.sent_at < _RESEND_AFTER_S:
+        if sent is None or sent.sequence != sequence:
             return
+        if not sent.was_asked_for:
+            sent.was_asked_for = True
+            self._asked_packets.add(now, 1)
+        most = max(_LEAST_REPAIRS, _REPAIR_SHARE * self._sent_bytes.total(now))
+        is_useless = (sequence - self._useful_from) & _MASK16 > _MASK16 // 2
+        if is_useless or now - sent.sent_at < _RESEND_AFTER_S or self._resent_bytes.total(now) >= most:
+            return
+        self._resent_bytes.add(now, len(sent.payload))
         sent.sent_at = now
         if self._rtx_payload_type is None:
             await self._send_packet(self._payload_type, sequence, self._ssrc, sent, sent.payload)
@@ -260,11 +296,11 @@ class SlotSender(RTCRtpSender):
     async def _send_packet(self, payload_type: int, sequence: int, ssrc: int, sent: _Sent, payload: bytes) -> None:
         now = self._clock.now()
         marked = payload_type | (0x80 if sent.is_last else 0)
-        header = struct.pack("!BBHLL", 0x90, marked, sequence, sent.timestamp, ssrc) + self._extensions.pack(now)
+        delay = _AS_LINK_NEEDS if now < self._lossy_until else _AT_ONCE
+        header = struct.pack("!BBHLL", 0x90, marked, sequence, sent.timestamp, ssrc) + self._extensions.pack(now, delay)
         self._packets += 1
         self._octets += len(payload)
-        self._sent.append((now, len(header) + len(payload)))
-        self._sent_bytes += len(header) + len(payload)
+        self._sent_bytes.add(now, len(header) + len(payload))
         await self.transport._send_rtp(header + payload)
 
     async def _send_reports(self) -> None:
@@ -315,15 +351,15 @@ class SlotSender(RTCRtpSender):
 
     def _report(self) -> None:
         now = self._clock.now()
-        while self._sent and self._sent[0][0] < now - 1.0:
-            self._sent_bytes -= self._sent.popleft()[1]
-        self._on_report(LinkReport(self._estimate_bps, self._loss, self._sent_bytes * 8.0, self.round_trip_s))
+        packets = self._sent_packets.total(now)
+        asked = self._asked_packets.total(now) / packets if packets >= _ENOUGH_PACKETS else 0.0
+        sent_bps = self._sent_bytes.total(now) * 8.0
+        self._on_report(LinkReport(self._estimate_bps, self._loss, min(1.0, asked), sent_bps, self.round_trip_s))
 
 
 class _Extensions(msgspec.Struct, frozen=True):
     """The RTP header extensions that were negotiated (RFC 8285, one-byte form), by their ids; 0 where not."""
 
-    mid: int = 0
     abs_send_time: int = 0
     playout_delay: int = 0
     fixed: bytes = b""
@@ -333,14 +369,13 @@ class _Extensions(msgspec.Struct, frozen=True):
         ids = {extension.uri: extension.id for extension in parameters.headerExtensions if 1 <= extension.id <= 14}
         mid, name = ids.get(MID, 0), parameters.muxId.encode()
         fixed = bytes([mid << 4 | (len(name) - 1)]) + name if mid and 1 <= len(name) <= 16 else b""
-        delay = ids.get(PLAYOUT_DELAY, 0)
-        if delay:
-            fixed += bytes([delay << 4 | 2, 0, 0, 0])  # 0 to 0 ms: show it as soon as it is decoded
-        return cls(mid, ids.get(ABS_SEND_TIME, 0), delay, fixed)
+        return cls(ids.get(ABS_SEND_TIME, 0), ids.get(PLAYOUT_DELAY, 0), fixed)
 
-    def pack(self, now: float) -> bytes:
+    def pack(self, now: float, playout_delay: bytes) -> bytes:
         """The extension block at `now`, seconds."""
         elements = self.fixed
+        if self.playout_delay:
+            elements += bytes([self.playout_delay << 4 | 2]) + playout_delay
         if self.abs_send_time:
             stamp = int(now * 2**18) & 0xFF_FFFF  # 6.18 fixed point seconds
             elements += bytes([self.abs_send_time << 4 | 2]) + stamp.to_bytes(3, "big")
