@@ -11,6 +11,7 @@ import structlog
 
 from liveglass.engine.clock import wall
 from liveglass.engine.errors import NoSuchPeer, Unavailable
+from liveglass.engine.memory import trim_memory
 from liveglass.engine.stream.session import Session
 from liveglass.transport.hub import Hub
 from liveglass.transport.messages import Role
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 MOST_PEERS = 500
 MOST_ANSWERING = 16
 _TOMBSTONES = 2000
-_SWEPT_AT_ONCE = 8
+_SWEPT_AT_ONCE = 2
 
 
 class Peers:
@@ -50,6 +51,7 @@ class Peers:
             Unavailable: too many peers, or no port to receive on.
         """
         checked = read_offer(offer)
+        await asyncio.sleep(0)  # reading and answering take some milliseconds each: others come in between
         if len(self._peers) >= MOST_PEERS or self._answering >= MOST_ANSWERING:
             raise Unavailable("This server has as many WebRTC peers as it takes.", hint="Try again in a moment.")
         peer = Peer(session, role, self._hub, ice=self._ice, servers=self.servers(session.id))
@@ -123,9 +125,10 @@ class Peers:
 
         A peer is a large graph of objects that refer to each other. Left to itself, the collector takes hundreds of
         them at once and holds every thread for 50 ms, the output thread too; the rest of the server is frozen
-        (`gc.freeze`), so that this looks at little else.
+        (`gc.freeze`), so that this looks at little else. What they filled stays with the C library unless it is told.
         """
         self._unswept += 1
         if self._unswept >= _SWEPT_AT_ONCE:
             self._unswept = 0
             gc.collect()
+            self._hub.pool.submit(trim_memory)

@@ -12,7 +12,6 @@ from concurrent.futures import Executor
 
 from aiortc import RTCDtlsTransport, RTCRtpReceiver
 from aiortc.codecs import depayload, is_rtx
-from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import (
@@ -36,6 +35,7 @@ from liveglass.transport.webrtc.assembler import EncodedPicture, Fragment, Pictu
 from liveglass.transport.webrtc.color_space import ColorSpace
 from liveglass.transport.webrtc.decoding import CameraDecoder, CameraPicture
 from liveglass.transport.webrtc.encoding import VideoCodec
+from liveglass.transport.webrtc.rate import LightEstimator
 from liveglass.transport.webrtc.tasks import Crash, Tasks
 
 MOST_WAITING = 60
@@ -75,7 +75,8 @@ class CameraReceiver(RTCRtpReceiver):
         self._on_replaced = on_replaced
         self._on_fault = on_fault
         self._assembler = PictureAssembler()
-        self._estimator = RemoteBitrateEstimator()
+        self._RTCRtpReceiver__remote_bitrate_estimator = None  # thousands of objects that nobody asks
+        self._estimator = LightEstimator()
         self._codecs: dict[int, RTCRtpCodecParameters] = {}
         self._rtx: dict[int, int] = {}
         self._streams: dict[int, StreamStatistics] = {}
