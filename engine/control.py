@@ -10,12 +10,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from liveglass.engine.errors import InvalidValue, PromptTooLong
+from liveglass.engine.frame import Apply
 
 MAX_PROMPTS = 8
 MAX_PROMPT_CHARS = 2000
 MAX_SEED = 2**32 - 1
 
-Apply = Literal["all", "background", "person"]
 Policy = Literal["latest", "steady"]
 Strength = Annotated[float, Meta(ge=0, le=1)]
 Steps = Annotated[int, Meta(ge=1, le=64)]

@@ -7,6 +7,8 @@ import asyncio
 import math
 import secrets
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
@@ -28,6 +30,8 @@ from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models import registry
 from liveglass.engine.options import SessionOptions, SessionRequest, first_control
+from liveglass.engine.person.masker import PersonMasker
+from liveglass.engine.person.matting import Matting
 from liveglass.engine.stream.grid import Grid, staggered_start
 from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
@@ -53,6 +57,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         queue_limit: how many sessions may wait for a place.
         step_delay_ms: added to every step of any model, to test slowness.
         threads: CPU threads of the model; 0 chooses.
+        person_mask: the network of the person mask; None: there is none here.
     """
 
     model: str = "nano"
@@ -62,6 +67,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     step_delay_ms: float = 0.0
     worker_mode: WorkerMode = "process"
     threads: int = 0
+    person_mask: Path | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -85,6 +91,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._queue: list[str] = []
         self._output = OutputThread(self._clock)
+        self._masking = ThreadPoolExecutor(1, "mask")
         self._closing = False
         self._became_ready = asyncio.Event()
         self._generated_at = -math.inf
@@ -139,6 +146,7 @@ class Engine:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await asyncio.to_thread(self._output.close)
+        self._masking.shutdown(wait=False, cancel_futures=True)
         await self._supervisor.close()
 
     async def wait_ready(self) -> None:
@@ -167,7 +175,7 @@ class Engine:
         """
         if self._closing:
             raise ServerClosing("The server is shutting down.")
-        options = SessionOptions.of(request)
+        options = SessionOptions.of(request, has_mask=self.config.person_mask is not None)
         self._check_model(request)
         first = control or first_control(request, self.spec, secrets.randbelow(MAX_SEED + 1))
         admitted = self._has_room()
@@ -189,6 +197,7 @@ class Engine:
             host=self,
             metrics=self.metrics,
             clock=self._clock,
+            matting=self._matting(),
         )
         self._sessions[session.id] = session
         session.note_worker(self.worker)
@@ -228,6 +237,10 @@ class Engine:
         session.end(cause)
         self._admit_waiting()
         self._count_sessions()
+
+    def _matting(self) -> Matting | None:
+        network = self.config.person_mask
+        return None if network is None else Matting(lambda: PersonMasker(network), self._masking)
 
     def _check_model(self, request: SessionRequest) -> None:
         if request.model is msgspec.UNSET or request.model == self.config.model:

@@ -6,10 +6,14 @@ immutable: their pixels are read-only from the moment they are shared.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+Apply = Literal["all", "background", "person"]
+"""What is generated: everything, the room behind the person, or the person alone."""
 
 Pixels = NDArray[np.uint8]
 """uint8 [H, W, 3], RGB."""
@@ -96,6 +100,7 @@ class Provenance(msgspec.Struct, frozen=True, array_like=True):
         progress: 0 to 1 through the transition to that version; 1 when it is over.
         holds_camera: whether camera pixels are in it (the pass-through models: yes).
         epoch: counts the worker processes; a frame of an older one is never shown after a newer one's.
+        apply: what of the picture it is for: all of it, or the room behind the person, or the person.
     """
 
     source: SourceStamp | None
@@ -107,6 +112,7 @@ class Provenance(msgspec.Struct, frozen=True, array_like=True):
     holds_camera: bool
     epoch: int
     stages: Stages = Stages()
+    apply: Apply = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,7 @@ class OutputFrame:
         base: the generated frame that it shows or was made from; None for a slate.
         source_us: publisher's clock, microseconds, of the newest source picture that shaped it; 0 if none.
         age_us: microseconds from the base's source up to that one; 0 when they are the same.
+        person_only: where it holds camera pixels, whether they are the person's alone.
         is_new: whether its base is shown for the first time.
         deadline, picked_at: seconds on the server's clock.
     """
@@ -150,6 +157,7 @@ class OutputFrame:
     is_new: bool
     deadline: float
     picked_at: float
+    person_only: bool = False
 
 
 def frozen(pixels: Pixels) -> Pixels:

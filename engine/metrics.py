@@ -16,8 +16,8 @@ _COARSE = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
 class Metrics:
     """The counters, gauges and histograms of one server.
 
-    Stages, in the order of a frame's way: `load` (once), `decode`, `queue`, `begin`, `denoise`, `finish`, `transfer`,
-    `encode`, `deliver`.
+    Stages, in the order of a frame's way: `load` (once), `decode`, `mask`, `queue`, `begin`, `denoise`, `finish`,
+    `transfer`, `encode`, `deliver`.
     """
 
     def __init__(self) -> None:

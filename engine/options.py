@@ -9,7 +9,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from liveglass.engine.control import (
-    Apply,
     ControlPatch,
     ControlState,
     Params,
@@ -17,7 +16,7 @@ from liveglass.engine.control import (
     Prompt,
 )
 from liveglass.engine.errors import CameraNotVisible, InvalidValue, NotAvailable
-from liveglass.engine.frame import Size
+from liveglass.engine.frame import Apply, OutputFrame, Size
 from liveglass.engine.models.base import ModelSpec
 
 SourceKind = Literal["camera", "sample", "none"]
@@ -64,13 +63,16 @@ class SessionOptions(msgspec.Struct, frozen=True, kw_only=True):
     fps: Fps = 24
 
     @classmethod
-    def of(cls, request: SessionRequest) -> "SessionOptions":
+    def of(cls, request: SessionRequest, *, has_mask: bool = False) -> "SessionOptions":
         """The options that `request` asks for.
+
+        Args:
+            has_mask: whether this server can tell a person from a room.
 
         Raises:
             InvalidValue: an odd size or too many pixels.
-            CameraNotVisible: the fallback shows a camera that the session hides.
-            NotAvailable: a part of the protocol that this build does not have.
+            CameraNotVisible: the fallback, or `apply`, shows a camera that the session hides.
+            NotAvailable: `apply` needs a person mask, and there is none.
         """
         width, height = request.size.width, request.size.height
         if width % 2 or height % 2:
@@ -79,7 +81,7 @@ class SessionOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidValue(f"{width}×{height} is more than 1920×1080 pixels.", field="size")
         if request.fallback == "camera" and request.camera_visible != "all":
             raise CameraNotVisible("fallback: camera shows a camera that this session hides.", field="fallback")
-        check_apply(request.apply)
+        check_apply(request.apply, request.camera_visible, has_mask=has_mask)
         return cls(
             source=request.source,
             camera_visible=request.camera_visible,
@@ -89,19 +91,46 @@ class SessionOptions(msgspec.Struct, frozen=True, kw_only=True):
             fps=request.fps,
         )
 
+    def may_show(self, output: OutputFrame) -> bool:
+        """Whether `output` may leave the session: the gate that every way out asks, after the composer has."""
+        if not output.holds_camera or self.camera_visible == "all":
+            return True
+        return self.camera_visible == "person" and output.person_only
 
-def check_apply(apply: Apply | UnsetType) -> None:
-    """Refuse what needs a person mask.
+
+def possible(camera_visible: CameraVisible, *, has_mask: bool) -> tuple[Apply, ...]:
+    """What `apply` may be in such a session."""
+    if not has_mask or camera_visible == "none":
+        return ("all",)
+    return ("all", "background", "person") if camera_visible == "all" else ("all", "background")
+
+
+def check_apply(apply: Apply | UnsetType, camera_visible: CameraVisible, *, has_mask: bool) -> None:
+    """Refuse an `apply` that this server cannot do, or that shows more of the camera than the session allows.
 
     Raises:
-        NotAvailable: this build has no person mask yet.
+        NotAvailable: there is no person mask.
+        CameraNotVisible: what is kept of the camera is hidden.
     """
-    if apply is not UNSET and apply != "all":
+    if apply is UNSET or apply in possible(camera_visible, has_mask=has_mask):
+        return
+    if not has_mask:
         raise NotAvailable(
-            f"apply: {apply} needs the person mask, which this version does not have.",
-            hint="Use apply: all.",
+            f"apply: {apply} needs the person mask, which is not here.",
+            hint="Run `liveglass models get person-mask` once, then start the server again.",
             field="apply",
         )
+    if apply == "background":
+        raise CameraNotVisible(
+            "apply: background keeps the person, and this session hides its camera.",
+            hint="Open the session with camera_visible: person.",
+            field="apply",
+        )
+    raise CameraNotVisible(
+        "apply: person keeps the room, and this session hides it.",
+        hint="Open the session with camera_visible: all.",
+        field="apply",
+    )
 
 
 def first_control(request: SessionRequest, spec: ModelSpec, drawn_seed: int) -> ControlState:

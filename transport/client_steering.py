@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from liveglass.engine.control import Apply, Policy, Prompt
+from liveglass.engine.control import Policy, Prompt
 from liveglass.engine.events import ControlAccepted
+from liveglass.engine.frame import Apply
 from liveglass.transport.client_link import Link
 from liveglass.transport.client_receipts import Progress, Receipt
 from liveglass.transport.messages import (

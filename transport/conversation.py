@@ -87,6 +87,7 @@ class Conversation:
                 fps=session.options.fps,
                 slot=session.current_slot,
                 size=PictureSize.of(session.options.size),
+                applies=session.applies,
             ),
         )
         self._say(state)

@@ -132,7 +132,7 @@ class FanOut:
 
     def deliver(self, output: OutputFrame) -> None:
         """Encode `output` once and hand it to the event loop; on the output thread."""
-        if output.holds_camera and self._session.options.camera_visible != "all":
+        if not self._session.options.may_show(output):
             # The scheduler does not pick such a frame; if it ever does, it ends here.
             self._metrics.refused_camera.inc()
             return

@@ -12,7 +12,6 @@ from msgspec import UNSET, Meta, UnsetType
 from liveglass.engine.control import (
     MAX_PROMPT_CHARS,
     MAX_PROMPTS,
-    Apply,
     BlendMs,
     ControlPatch,
     Guidance,
@@ -36,7 +35,7 @@ from liveglass.engine.events import (
     StateName,
     Stats,
 )
-from liveglass.engine.frame import FrameKind, Size
+from liveglass.engine.frame import Apply, FrameKind, Size
 from liveglass.engine.validation import convert, did_you_mean, json_object
 
 PROTOCOL = 1
@@ -224,6 +223,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     Attributes:
         server_time: milliseconds since the epoch on the server's clock.
         slot: the output slot that is current.
+        applies: what `apply` may be in this session, on this server.
     """
 
     protocol: int = PROTOCOL
@@ -236,6 +236,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     slot: int
     size: PictureSize
     limits: Limits = Limits()
+    applies: tuple[Apply, ...] = ("all",)
 
 
 class PublishAck(msgspec.Struct, frozen=True, tag_field="type", tag="publish.ack"):

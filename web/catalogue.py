@@ -2,11 +2,13 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
 from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.models import registry
+from liveglass.engine.person import model_file
 from liveglass.engine.validation import did_you_mean
 from liveglass.engine.worker.supervisor import WorkerStatus
 
@@ -14,7 +16,7 @@ _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-l
 _NOT_BENCHMARKS = frozenset({"__init__", "machine"})
 
 
-def table() -> str:
+def table(models_dir: Path) -> str:
     """The models known here, one a line."""
     listings = list_models(registry.NAMES[0], WorkerStatus("stopped"))
     lines = [f"{'name':<10} {'on disk':<8} {'licence':<24} {'steps':<10} what"]
@@ -22,6 +24,9 @@ def table() -> str:
         steps = ",".join(map(str, listing.valid_steps))
         where = "yes" if is_on_disk(listing) else "no"
         lines.append(f"{listing.name:<10} {where:<8} {listing.licence:<24} {steps:<10} {listing.title}")
+    here = "yes" if model_file.find(models_dir) else "no"
+    what = "who is in front of the camera, for apply: background and person"
+    lines.append(f"{model_file.NAME:<10} {here:<8} {'Apache-2.0':<24} {'':<10} {what}")
     lines.append("")
     lines.append("What each one measures here: GET /v1/models of a server that runs it, or `liveglass bench`.")
     return "\n".join(lines)
@@ -37,25 +42,29 @@ def is_on_disk(listing: ModelListing) -> bool:
     return any((Path(found.origin).parent / "weights").glob("*.safetensors"))
 
 
-def fetch(name: str) -> str:
-    """Make sure that a model is on the disk; says what was done.
+def fetch(name: str, models_dir: Path, tell: Callable[[str], None]) -> None:
+    """Make sure that a model is on the disk, and tell how it goes.
 
     Raises:
         ModelNotFound: no model of that name.
         NotAvailable: it is known, but its weights are not in this installation.
+        Unavailable: it cannot be fetched.
     """
+    if name == model_file.NAME:
+        model_file.get(models_dir, tell)
+        return
     spec = registry.spec(name)
     listing = next((known for known in list_models(name, WorkerStatus("stopped")) if known.name == spec.name), None)
     if listing is None or not is_on_disk(listing):
         raise NotAvailable(
             f"The weights of {name} are not in this installation.", hint="pip install --force-reinstall liveglass"
         )
-    return f"{name} is here already: it comes with the package."
+    tell(f"{name} is here already: it comes with the package.")
 
 
 def no_name() -> ModelNotFound:
     """The error of `liveglass models get` without a name."""
-    return ModelNotFound("Which model?", hint=f"Known here: {', '.join(registry.NAMES)}.")
+    return ModelNotFound("Which model?", hint=f"Known here: {', '.join((*registry.NAMES, model_file.NAME))}.")
 
 
 def benchmark(name: str) -> Path:

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the models known here", allow_abbrev=False)
     models.add_argument("action", nargs="?", choices=["list", "get"], default="list")
     models.add_argument("name", nargs="?")
+    _add_some(models, ("models_dir",))
     ring = commands.add_parser("keys", help="stream keys: a name, a role, an expiry", allow_abbrev=False)
     ring.add_argument("action", choices=["add", "list", "revoke"])
     ring.add_argument("name", nargs="?")
@@ -110,6 +111,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "secret": "signs the tokens (better in LIVEGLASS_SECRET: flags show in the list of processes)",
         "operator_token": "opens sessions from anywhere (better in LIVEGLASS_OPERATOR_TOKEN)",
         "state_dir": "where keys, the secret and named sessions are kept",
+        "models_dir": "where what `liveglass models get` fetches is kept",
         "linger_s": "seconds that a session outlives its last connection (default 30)",
         "queue_limit": "sessions that may wait for a place (default 16)",
         "threads": "CPU threads of the model (default 0: it chooses)",
@@ -192,9 +194,9 @@ def _models(chosen: argparse.Namespace) -> int:
     if chosen.action == "get":
         if chosen.name is None:
             raise catalogue.no_name()
-        print(catalogue.fetch(chosen.name))
+        catalogue.fetch(chosen.name, Path(_resolved(chosen).settings.models_dir), print)
     else:
-        print(catalogue.table())
+        print(catalogue.table(Path(_resolved(chosen).settings.models_dir)))
     return 0
 
 

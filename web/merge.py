@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType
 
 from liveglass.engine.control import (
     MAX_SEED,
-    Apply,
     BlendMs,
     ControlPatch,
     Guidance,
@@ -22,6 +21,7 @@ from liveglass.engine.control import (
     Strength,
 )
 from liveglass.engine.errors import InvalidValue, UnknownField
+from liveglass.engine.frame import Apply
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.validation import convert
 

@@ -152,7 +152,7 @@ def visible(output: OutputFrame | None, session: Session) -> OutputFrame:
     """
     if output is None:
         raise ModelNotReady("There is no picture yet.", hint="Try again in a moment.")
-    if output.holds_camera and session.options.camera_visible != "all":
+    if not session.options.may_show(output):
         raise CameraNotVisible("The newest picture holds camera pixels, and this session hides its camera.")
     return output
 

@@ -35,6 +35,10 @@ def _state_dir() -> str:
     return platformdirs.user_state_dir("liveglass", appauthor=False)
 
 
+def _models_dir() -> str:
+    return str(Path(platformdirs.user_cache_dir("liveglass", appauthor=False)) / "models")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a server runs with.
 
@@ -45,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         secret: signs the session tokens; without one a random one is kept in `state_dir`.
         operator_token: opens sessions and reads metrics from anywhere.
         allow_origin: sites that may embed this server and call it, as `https://host[:port]`.
+        models_dir: where what `liveglass models get` fetches is kept.
         linger_s: seconds that a session outlives its last connection.
         threads: CPU threads of the model; 0 lets it choose.
         ice_bind: addresses on which WebRTC peers are received; without any it follows `host`.
@@ -70,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operator_token: str = ""
     allow_origin: tuple[str, ...] = ()
     state_dir: str = msgspec.field(default_factory=_state_dir)
+    models_dir: str = msgspec.field(default_factory=_models_dir)
     ice_bind: tuple[str, ...] = ()
     ice_ports: str = ""
     ice_public_address: str = ""
@@ -218,7 +224,7 @@ def _typed(values: Mapping[str, object], origins: Mapping[str, str]) -> Settings
         value, origin = values[field.name], origins[field.name]
         try:
             typed[field.name] = msgspec.convert(value, field.type, strict=origin.startswith("file "))
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             shown = "" if field.name in SECRETS else f" {value!r}"
             raise SettingsRefused(
                 f"{field.name} from {origin}{shown} cannot be used: {error}.",

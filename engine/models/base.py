@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveglass.engine.control import ControlState
-from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.frame import Apply, Pixels, Size
 
 Batch = NDArray[np.uint8]
 """uint8 [B, H, W, 3], RGB."""
@@ -37,11 +37,16 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """A named starting point: a chip in the studio's first row."""
+    """A named starting point: a chip in the studio's first row.
+
+    Attributes:
+        apply: what is painted; None leaves that as it is.
+    """
 
     name: str
     prompt: str
     strength: float = 0.6
+    apply: Apply | None = None
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):

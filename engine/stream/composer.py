@@ -3,8 +3,11 @@
 Every output (viewers, overlay, snapshot, recording) shows what `compose` returned and nothing else.
 """
 
-from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, SourceFrame
+from dataclasses import replace
+
+from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, Provenance, SourceFrame
 from liveglass.engine.options import SessionOptions
+from liveglass.engine.person.matting import Matte
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.picture import blended, slate
 from liveglass.engine.stream.scheduler import Pick
@@ -14,6 +17,7 @@ class Composer:
     """Makes the output frames of one session.
 
     Attributes:
+        lacks_matte: whether the newest slot should have kept the person, or the room, and could not.
         refused: pictures that held camera pixels and were not shown.
         refusing: whether the newest slot was such a one.
     """
@@ -21,6 +25,7 @@ class Composer:
     def __init__(self, options: SessionOptions) -> None:
         self.refused = 0
         self.refusing = False
+        self.lacks_matte = False
         self._options = options
         self._slate = slate(options.size)
         self._shown: Pixels = self._slate
@@ -28,14 +33,23 @@ class Composer:
         self._shown_camera = False
 
     def compose(
-        self, grid: Grid, slot: int, pick: Pick | None, newest_source: SourceFrame | None, now: float
+        self,
+        grid: Grid,
+        slot: int,
+        pick: Pick | None,
+        newest_source: SourceFrame | None,
+        now: float,
+        *,
+        matte: Matte | None = None,
     ) -> OutputFrame:
         """The frame of `slot`, picked at `now`.
 
         Args:
             pick: what the scheduler chose; None in panic: the safe picture, never the camera.
             newest_source: shown only where the session's fallback is its visible camera.
+            matte: a camera picture with its person mask, for a base that is not for all of the picture.
         """
+        self.lacks_matte = False
         base = pick.base if pick is not None else None
         self.refusing = base is not None and base.provenance.holds_camera and not self._camera_allowed
         if self.refusing:
@@ -47,21 +61,41 @@ class Composer:
             pixels = blended(self._shown, base.pixels, pick.toward) if pick.toward else self._shown
             camera = camera or self._shown_camera
         self._shown, self._shown_base, self._shown_camera = pixels, base, camera
-        source = base.provenance.source
-        return OutputFrame(
+        made = OutputFrame(
             slot=slot,
             pts=grid.pts(slot),
             kind=pick.kind,
             pixels=pixels,
             base=base,
             version=base.provenance.version,
-            source_us=source.publisher_us if source else 0,
+            source_us=base.provenance.source.publisher_us if base.provenance.source else 0,
             age_us=0,
             holds_camera=camera,
             is_new=pick.is_new,
             deadline=grid.deadline(slot),
             picked_at=now,
         )
+        return made if base.provenance.apply == "all" else self._kept(made, base.provenance, matte)
+
+    def _kept(self, made: OutputFrame, base: Provenance, matte: Matte | None) -> OutputFrame:
+        """`made` with the person of a camera picture in front, or with its room behind; as it is without a mask."""
+        if matte is None:
+            self.lacks_matte = True
+            return made
+        is_person = base.apply == "background"
+        stamp = matte.source.stamp
+        from_base = base.source.publisher_us if base.source and base.source.publisher_us else stamp.publisher_us
+        kept = replace(
+            made,
+            source_us=stamp.publisher_us,
+            age_us=max(0, stamp.publisher_us - from_base),
+            holds_camera=made.holds_camera or stamp.is_camera,
+            person_only=is_person and not made.holds_camera,
+        )
+        if not self._options.may_show(kept):
+            self.lacks_matte = True
+            return made
+        return replace(kept, pixels=matte.lay(made.pixels, "person" if is_person else "room"))
 
     @property
     def _camera_allowed(self) -> bool:

@@ -26,10 +26,11 @@ from liveglass.engine.events import (
     SessionState,
     Stats,
 )
-from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, SourceFrame, SourceStamp, frozen
+from liveglass.engine.frame import Apply, Frame, FrameKind, OutputFrame, Pixels, SourceFrame, SourceStamp, frozen
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.options import SessionOptions
+from liveglass.engine.options import SessionOptions, check_apply, possible
+from liveglass.engine.person.matting import Matte, Matting
 from liveglass.engine.stream.audience import Audience, OnLoop, Sink
 from liveglass.engine.stream.composer import Composer
 from liveglass.engine.stream.grid import Grid
@@ -88,6 +89,7 @@ class Session:
         host: Host,
         metrics: Metrics,
         clock: Clock,
+        matting: Matting | None = None,
     ) -> None:
         self.id = session_id
         self.name = name
@@ -104,6 +106,8 @@ class Session:
         self._steering = Steering(control, spec, clock.now())
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
         self._composer = Composer(options)
+        self._matting = matting
+        self._matte: Matte | None = None
         self._ledger = Ledger(metrics, grid.period)
         self._phase = PhaseLock(grid.period)
         self._told_t0 = grid.t0
@@ -136,6 +140,11 @@ class Session:
     def state(self) -> SessionState:
         """Where it stands, with the cause wherever it is neither ready nor live."""
         return self._state
+
+    @property
+    def applies(self) -> tuple[Apply, ...]:
+        """What `apply` may be here."""
+        return possible(self.options.camera_visible, has_mask=self._matting is not None)
 
     @property
     def current_slot(self) -> int:
@@ -183,8 +192,10 @@ class Session:
 
         Raises:
             InvalidInput: a value that nobody can use, with its field.
-            NotAvailable: `apply` other than all, in this version.
+            NotAvailable: `apply` needs a person mask, and there is none.
+            CameraNotVisible: `apply` keeps what this session hides.
         """
+        check_apply(patch.apply, self.options.camera_visible, has_mask=self._matting is not None)
         with self._lock:
             receipt = self._steering.patch(patch, self._clock.now())
         return self._changed(receipt, by)
@@ -278,6 +289,8 @@ class Session:
             self._source_seq += 1
             stamp = SourceStamp(self._source_seq, at, publisher_us, is_camera)
             frame = self._source = SourceFrame(stamp, frozen(pixels))
+        if self._matting is not None and self.control.apply != "all":
+            self._matting.submit(frame, lambda seconds: self.record_stage("mask", seconds))
         if self._host.put_source(self.id, frame):
             self.count_replaced()
 
@@ -361,7 +374,9 @@ class Session:
         else:
             pick = self._scheduler.tick(now)
         refused = self._composer.refused
-        output = self._composer.compose(self.grid, slot, pick, self._source, now)
+        if self._matting is not None and not self._paused:
+            self._matte = self._matting.newest(self._source)
+        output = self._composer.compose(self.grid, slot, pick, self._source, now, matte=self._matte)
         self._metrics.refused_camera.inc(self._composer.refused - refused)
         return output
 
@@ -422,6 +437,11 @@ class Session:
                 # Under the lock, so that nobody hears of two changes in the wrong order.
                 self.audience.tell(state)
 
+    def _unmasked(self) -> str:
+        if self._matting is None:
+            return "The person mask is not here."
+        return self._matting.fault or "The person mask has no picture yet."
+
     def _facts(self, now: float) -> Facts:
         input_age = None if self._source is None else now - self._source.stamp.captured_at
         flowing = input_age is not None and input_age < INPUT_OLD_S
@@ -443,6 +463,7 @@ class Session:
             kind=newest.kind if newest else None,
             base_shown=newest is not None and newest.base is not None and newest.kind is not FrameKind.STANDBY,
             camera_refused=self._composer.refusing,
+            unmasked=self._unmasked() if self._composer.lacks_matte else "",
             broken=self._broken[0] if now - self._broken[1] < _BROKEN_SHOWN_S else "",
             fps=self.options.fps,
             new_in_2_s=self._ledger.new_in(DEGRADED_AFTER_S, now),

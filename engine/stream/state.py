@@ -25,6 +25,7 @@ class Facts:
         worker: warming, ready or lost.
         wants_source: whether pictures have to come in for anything to be generated.
         input_age_s: since the newest source picture came in; None before the first.
+        unmasked: why nothing of the camera is kept although it should be.
         base_shown: whether a generated picture is on show.
         new_in_2_s: slots of the last two seconds whose base was shown for the first time.
         serving_s: for how long the worker has been ready and pictures have been coming in.
@@ -42,6 +43,7 @@ class Facts:
     kind: FrameKind | None = None
     base_shown: bool = False
     camera_refused: bool = False
+    unmasked: str = ""
     broken: str = ""
     fps: int = 24
     new_in_2_s: int = 0
@@ -119,6 +121,8 @@ def _with_picture(facts: Facts) -> SessionState:
             "degraded",
             cause=f"No camera picture for {_rough(facts.input_age_s)}. The last picture is repeated, for 10 s at most.",
         )
+    if facts.unmasked:
+        return SessionState("degraded", cause=f"{facts.unmasked} Everything is generated meanwhile, the camera hidden.")
     new_fps = facts.new_in_2_s / DEGRADED_AFTER_S
     if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and new_fps < FEWEST_NEW_FPS:
         return SessionState(

@@ -6,7 +6,7 @@ from liveglass.engine.control import ControlPatch, ControlState, History
 from liveglass.engine.events import ControlView
 from liveglass.engine.frame import OutputFrame
 from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.options import check_apply, check_steps
+from liveglass.engine.options import check_steps
 from liveglass.engine.stream.effect import in_effect
 from liveglass.engine.stream.receipts import ReceiptEvent, Receipts
 
@@ -43,9 +43,7 @@ class Steering:
 
         Raises:
             InvalidInput: a value that nobody can use, with its field.
-            NotAvailable: `apply` other than all, in this version.
         """
-        check_apply(patch.apply)
         following = self.control.patched(patch)
         check_steps(following.params.steps, self._spec)
         before = self.control

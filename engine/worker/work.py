@@ -214,6 +214,7 @@ class StreamWork:
             holds_camera=spec.passes_camera and pinned.source is not None and pinned.source.is_camera,
             epoch=epoch,
             stages=Stages(queue, stages.begin, stages.denoise, stages.finish),
+            apply=pinned.control.apply,
         )
 
     def close(self) -> Iterator[int]:

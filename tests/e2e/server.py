@@ -33,9 +33,11 @@ class Server:
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                *options,
                 "--state-dir",
                 str(folder / "state"),
+                "--models-dir",
+                str(folder / "models"),
+                *options,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env={key: value for key, value in os.environ.items() if not key.startswith("LIVEGLASS_")},

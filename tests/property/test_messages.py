@@ -239,6 +239,7 @@ def test_hello_has_what_the_protocol_promises() -> None:
     said = json.loads(encode(EVENTS[0]))
     assert said.keys() == {
         "type", "protocol", "session", "role", "state", "control", "server_time", "fps", "slot", "size", "limits",
+        "applies",
     }  # fmt: skip
     assert said["size"] == {"width": 640, "height": 360}
 

@@ -108,7 +108,7 @@ def test_overloaded_sessions_get_shares_within_one_frame_of_each_other(
     assert max(shares) - min(shares) <= 1
 
 
-@given(st.integers(1, 6), st.floats(0.05, 0.2), st.floats(0, 0.3), st.integers(0, 99))
+@given(st.integers(1, 6), st.floats(0.06, 0.2), st.floats(0, 0.3), st.integers(0, 99))  # its fastest frame, too
 @settings(max_examples=20)
 def test_a_model_slower_than_a_slot_runs_back_to_back(count: int, seconds: float, jitter: float, seed: int) -> None:
     run = simulated(

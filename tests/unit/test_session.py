@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from concurrent.futures import Executor, Future
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from liveglass.engine.clock import ManualClock
 from liveglass.engine.control import ControlPatch, ControlState, Prompt
-from liveglass.engine.errors import BrokenFrame, InvalidValue, NotAvailable
+from liveglass.engine.errors import BrokenFrame, CameraNotVisible, InvalidValue, NotAvailable
 from liveglass.engine.events import (
     ControlApplied,
     ControlChanged,
@@ -25,6 +27,7 @@ from liveglass.engine.frame import FrameKind, OutputFrame, Pixels, Provenance, S
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models.base import ModelSpec, Vocabulary
 from liveglass.engine.options import SessionOptions
+from liveglass.engine.person.matting import Matting
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.picture import slate
 from liveglass.engine.stream.session import Session
@@ -77,6 +80,28 @@ class Collector:
         self.outputs.append(output)
 
 
+class Half:
+    """A person mask that finds somebody in the left half, as long as it works."""
+
+    def __init__(self) -> None:
+        self.works = True
+
+    def alpha(self, picture: Pixels) -> NDArray[np.float32]:
+        if not self.works:
+            raise ValueError("no idea")
+        alpha = np.zeros(picture.shape[:2], np.float32)
+        alpha[:, : picture.shape[1] // 2] = 1
+        return alpha
+
+
+class AtOnce(Executor):
+    """Does everything where it is asked."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        fn(*args, **kwargs)
+        return Future()
+
+
 class Stage:
     """A session and everything that acts on it."""
 
@@ -86,6 +111,7 @@ class Stage:
         source: Literal["camera", "sample", "none"] = "camera",
         camera_visible: Literal["none", "person", "all"] = "none",
         fallback: Literal["slate", "hold", "camera"] = "slate",
+        matting: Matting | None = None,
     ) -> None:
         self.clock, self.around, self.metrics = ManualClock(100.0), Around(), Metrics()
         options = SessionOptions(source=source, camera_visible=camera_visible, fallback=fallback, size=SIZE)
@@ -99,6 +125,7 @@ class Stage:
             host=self.around,
             metrics=self.metrics,
             clock=self.clock,
+            matting=matting,
         )
         self.viewer, self.events = Collector(), list[SessionEvent]()
         self.session.add_sink(self.viewer)
@@ -131,6 +158,7 @@ class Stage:
             camera,
             1,
             Stages(0.0, 0.0, took, 0.0),
+            self.session.control.apply,
         )
         pixels = np.full(SIZE.shape, CAMERA if camera else MADE, np.uint8)
         self.session.offer(m.Generated("s", 0, made, now), pixels)
@@ -524,3 +552,106 @@ async def test_frames_hands_out_the_newest_and_ends_with_the_session() -> None:
     stage.session.end("over")
     assert [output.slot async for output in frames] == []
     assert [output async for output in stage.session.frames()] == []
+
+
+def masked(mask: Half, *, camera_visible: Literal["none", "person", "all"] = "person") -> Stage:
+    stage = Stage(camera_visible=camera_visible, matting=Matting(lambda: mask, AtOnce()))
+    stage.session.patch(ControlPatch(apply="background"), by="test")
+    return stage
+
+
+def test_the_person_moves_at_camera_rate_over_a_picture_that_stands() -> None:
+    stage = masked(Half())
+    stage.publish()
+    stage.offer()
+    output = stage.slots()
+    assert (output.pixels[:, :4] == CAMERA).all()
+    assert (output.pixels[:, 4:] == MADE).all()
+    assert (output.kind, output.holds_camera, output.person_only) == (FrameKind.GENERATED, True, True)
+
+    later = stage.clock.advance(0.03)
+    stage.session.publish(np.full(SIZE.shape, CAMERA + 20, np.uint8), int(later * 1e6), later)
+    output = stage.slots()
+    assert output.kind is FrameKind.REPEATED
+    assert (output.pixels[:, :4] == CAMERA + 20).all()
+    assert (output.pixels[:, 4:] == MADE).all()
+    assert output.source_us == int(later * 1e6)
+    assert output.age_us == pytest.approx(30_000 + 1e6 / 24, abs=42_000)
+
+
+def test_a_pause_stops_the_person_too() -> None:
+    stage = masked(Half())
+    stage.publish()
+    stage.offer()
+    stage.slots()
+    stage.session.pause()
+    later = stage.clock.advance(0.03)
+    stage.session.publish(np.full(SIZE.shape, CAMERA + 20, np.uint8), int(later * 1e6), later)
+    assert (stage.slots().pixels[:, :4] == CAMERA).all()
+
+
+def test_without_a_mask_everything_is_generated_and_the_cause_is_told() -> None:
+    mask = Half()
+    stage = masked(mask)
+    mask.works = False
+    stage.publish()
+    stage.offer()
+    output = stage.slots()
+    assert (output.pixels == MADE).all()
+    assert not output.holds_camera
+    assert stage.session.state.state == "degraded"
+    assert "mask" in stage.session.state.cause
+    mask.works = True
+    stage.publish()
+    stage.offer()
+    assert (stage.slots().pixels[:, :4] == CAMERA).all()
+    stage.slots(6)
+    assert stage.session.state.state == "live"
+
+
+def test_a_session_that_hides_its_camera_refuses_to_keep_the_person() -> None:
+    stage = Stage(matting=Matting(Half, AtOnce()))
+    with pytest.raises(CameraNotVisible):
+        stage.session.patch(ControlPatch(apply="background"), by="test")
+    with pytest.raises(NotAvailable):
+        Stage(camera_visible="all").session.patch(ControlPatch(apply="person"), by="test")
+    assert stage.session.control.version == 1
+
+
+ACTS = st.sampled_from(
+    ["publish", "offer", "slot", "break", "mend", "panic", "resume", "pause", "all", "background", "wait"]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ACTS, max_size=60), st.sampled_from(["none", "person"]))
+def test_no_history_shows_camera_pixels_outside_the_mask(
+    acts: list[str], camera_visible: Literal["none", "person"]
+) -> None:
+    mask = Half()
+    stage = Stage(camera_visible=camera_visible, matting=Matting(lambda: mask, AtOnce()))
+    session = stage.session
+    for act in acts:
+        match act:
+            case "publish":
+                stage.publish()
+            case "offer":
+                stage.offer()
+            case "slot":
+                output = stage.slots()
+                shown = output.pixels == CAMERA
+                assert not shown[:, 4:].any()
+                assert output.holds_camera == shown.any()
+                if shown.any():
+                    assert camera_visible == "person"
+                    assert output.person_only
+                    assert mask.works or session.state.state == "paused"
+            case "break" | "mend":
+                mask.works = act == "mend"
+                stage.publish()
+            case "panic" | "resume" | "pause":
+                getattr(session, act)()
+            case "wait":
+                stage.clock.advance(0.7)
+            case _ if camera_visible == "person":
+                session.patch(ControlPatch(apply="all" if act == "all" else "background"), by="test")

@@ -184,7 +184,7 @@ class VideoFanOut:
 
     def deliver(self, output: OutputFrame) -> None:
         """Encode `output` once for each rendition and hand it to the event loop; on the output thread."""
-        if output.holds_camera and self._session.options.camera_visible != "all":
+        if not self._session.options.may_show(output):
             # The scheduler does not pick such a frame; if it ever does, it ends here.
             self._metrics.refused_camera.inc()
             return

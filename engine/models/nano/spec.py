@@ -18,6 +18,10 @@ LOOKS = (
     Look("Pencil", "pencil sketch"),
     Look("Hologram", "hologram"),
     Look("Cartoon", "cartoon"),
+    Look("Keep me, paint a sunset", "sunset sea", 1.0, "background"),
+    Look("Keep me, paint a beach", "beach", 1.0, "background"),
+    Look("Keep me, paint an aurora", "aurora", 1.0, "background"),
+    Look("Keep me, paint the deep sea", "ocean", 1.0, "background"),
 )
 
 

@@ -152,7 +152,7 @@ export class Live extends Emitter {
     return this.command({ type: "prompt.set", text, ...options });
   }
 
-  /** @param {{strength?: number, steps?: number, seed?: number, guidance?: number}} params */
+  /** @param {{strength?: number, steps?: number, seed?: number, guidance?: number, apply?: string}} params */
   setParams(params) {
     return this.command({ type: "params.set", ...params });
   }
@@ -160,7 +160,7 @@ export class Live extends Emitter {
   /**
    * Change words and numbers together, as one version and one step of undo.
    *
-   * @param {{prompt?: string, negative?: string, params?: Record<string, number>}} wish
+   * @param {{prompt?: string, negative?: string, apply?: string, params?: Record<string, number>}} wish
    * @returns {Receipt}
    */
   change(wish) {

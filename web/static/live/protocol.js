@@ -33,6 +33,7 @@
  * @property {number} slot
  * @property {{width: number, height: number}} size
  * @property {Record<string, unknown>} [limits]
+ * @property {string[]} [applies]  what `apply` may be here
  *
  * @typedef {{p50: number, p95: number, p99: number}} Percentiles  milliseconds
  *
@@ -89,8 +90,10 @@
  * @property {string} strength  what strength means with this model, as a sentence
  * @property {Record<string, boolean>} controls
  * @property {Record<string, unknown>} vocabulary  lists of words by kind, and what else the model tells of its words
- * @property {{name: string, prompt: string, strength?: number}[]} looks
+ * @property {Look[]} looks
  * @property {{p50_ms: number, p95_ms: number} | null} measured
+ *
+ * @typedef {{name: string, prompt: string, strength?: number, apply?: string | null}} Look  `apply`: null leaves it as it is
  *
  * @typedef {{type: string, [field: string]: any}} WireEvent
  */

@@ -3,6 +3,7 @@
  */
 
 import { button, byId, element, input, make, select } from "./dom.js";
+import { PAINTED } from "./receipts.js";
 
 const SEND_EVERY_MS = 60;
 const MAX_SEED = 2 ** 32 - 1;
@@ -39,6 +40,7 @@ export class Desk {
     select("steps").addEventListener("change", () => this.#set({ steps: Number(select("steps").value) }));
     input("seed").addEventListener("change", () => this.#seedChanged());
     input("guidance").addEventListener("change", () => this.#set({ guidance: input("guidance").valueAsNumber }));
+    select("apply").addEventListener("change", () => this.#live?.setParams({ apply: select("apply").value }));
     button("seed-lock").addEventListener("click", () => this.#lockSeed(!this.#seedLocked));
     button("undo").addEventListener("click", () => this.#live?.undo());
     button("redo").addEventListener("click", () => this.#live?.redo());
@@ -47,6 +49,7 @@ export class Desk {
   /** @param {import("../client.js").Live} live */
   use(live) {
     this.#live = live;
+    live.on("hello", ({ applies = ["all"] }) => this.#offerApplies(applies));
     live.on("control", (control) => this.#show(control));
   }
 
@@ -83,8 +86,19 @@ export class Desk {
     this.#take(look);
   }
 
-  /** @param {{prompt: string, strength?: number}} wish */
-  #take({ prompt, strength }) {
+  /** What is painted can be chosen where this session and server allow more than one thing. @param {string[]} applies */
+  #offerApplies(applies) {
+    element("apply-field").hidden = applies.length < 2;
+    select("apply").replaceChildren(...applies.map((name) => new Option(PAINTED[name] ?? name, name)));
+    select("apply").value = this.#live?.control?.apply ?? "all";
+    for (const [i, chip] of [...element("looks").children].entries()) {
+      const wanted = this.#model?.looks[i]?.apply;
+      /** @type {HTMLElement} */ (chip).hidden = Boolean(wanted) && !applies.includes(String(wanted));
+    }
+  }
+
+  /** @param {{prompt: string, strength?: number, apply?: string | null}} wish */
+  #take({ prompt, strength, apply }) {
     const params = this.#live?.control?.params;
     const numbers = {
       ...(strength !== undefined && strength !== params?.strength && { strength }),
@@ -92,7 +106,8 @@ export class Desk {
     };
     const negative = this.#model?.controls["negative"] ? { negative: input("negative").value } : {};
     const blend_ms = Number(select("transition").value);
-    if (Object.keys(numbers).length) this.#live?.change({ prompt, ...negative, params: { ...numbers, blend_ms } });
+    const kept = apply && apply !== this.#live?.control?.apply ? { apply } : {};
+    if (Object.keys({ ...numbers, ...kept }).length) this.#live?.change({ prompt, ...negative, ...kept, params: { ...numbers, blend_ms } });
     else this.#live?.setPrompt(prompt, { blend_ms, ...negative });
     this.#markWords();
   }
@@ -127,7 +142,7 @@ export class Desk {
   }
 
   /** What is in force, unless the user has a hand on it. @param {import("../live/protocol.js").Control} control */
-  #show({ version, prompts, params }) {
+  #show({ version, prompts, params, apply }) {
     const text = prompts.map((prompt) => prompt.text).join(", ");
     const writing = document.activeElement === this.#prompt && this.#prompt.value !== "";
     if (!writing) this.#prompt.value = text;
@@ -136,6 +151,8 @@ export class Desk {
       this.#showStrength(params.strength);
     }
     select("steps").value = String(params.steps);
+    select("apply").value = apply ?? "all";
+    element("apply-hint").hidden = apply !== "background";
     if (document.activeElement !== input("seed")) input("seed").value = String(params.seed);
     if (params.guidance !== undefined && document.activeElement !== input("guidance")) input("guidance").value = String(params.guidance);
     element("version").textContent = `version ${version}`;
@@ -154,6 +171,7 @@ export class Desk {
     const chip = make("button", { type: "button", className: "chip" });
     if (place < 9) chip.append(make("kbd", { textContent: String(place + 1) }));
     chip.append(name);
+    chip.hidden = Boolean(this.#model?.looks[place]?.apply); // until the server says that it can
     chip.setAttribute("aria-pressed", "false");
     chip.addEventListener("click", () => this.takeLook(place));
     return chip;

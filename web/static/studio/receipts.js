@@ -6,6 +6,9 @@ import { announce, element, make } from "./dom.js";
 
 const SHOWN = 3;
 
+/** What is painted, by the values of `apply`. @type {Record<string, string>} */
+export const PAINTED = { all: "everything", background: "the room, and I stay", person: "me, and the room stays" };
+
 /** @type {import("../client.js").Receipt[]} */
 const rows = [];
 
@@ -41,7 +44,7 @@ function row(receipt, remarks) {
 function what({ command }) {
   const { type, id: _id, ...fields } = command;
   if (type === "prompt.set") return command.text ? `“${command.text}”` : "no prompt";
-  if (type === "control.patch") return [`“${command.prompt}”`, ...numbers(command.params)].join(", ");
+  if (type === "control.patch") return [`“${command.prompt}”`, ...numbers({ ...command.params, ...(command.apply && { apply: command.apply }) })].join(", ");
   if (type === "params.set") return numbers(fields).join(", ");
   return { "history.undo": "undo", "history.redo": "redo", "stream.panic": "panic", "stream.pause": "pause", "stream.resume": "resume" }[type] ?? type;
 }
@@ -49,7 +52,10 @@ function what({ command }) {
 /** @param {Record<string, unknown>} params @returns {string[]} */
 function numbers(params) {
   const shown = Object.entries(params).filter(([name]) => name !== "blend_ms");
-  return shown.map(([name, value]) => `${name} ${typeof value === "number" ? +value.toFixed(3) : value}`);
+  return shown.map(([name, value]) => {
+    if (name === "apply") return `painted: ${PAINTED[String(value)] ?? value}`;
+    return `${name} ${typeof value === "number" ? +value.toFixed(3) : value}`;
+  });
 }
 
 /** @param {import("../client.js").Receipt} receipt */

@@ -62,6 +62,7 @@ export async function openSample(model, waiting) {
   const look = model?.looks[0];
   const body = {
     source: "sample",
+    camera_visible: "person", // and only where somebody asks for it, by `apply`
     ...(look && { prompt: look.prompt }),
     ...(look?.strength !== undefined && { params: { strength: look.strength } }),
   };

@@ -1,0 +1,1 @@
+"""The person mask: who is in front of the camera, and what is laid over what."""
