@@ -254,7 +254,11 @@ class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
 
 
 class FrameMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="frame.meta"):
-    """What the socket's header says, for WebRTC: on the data channel `meta`, unordered and not repeated."""
+    """What the socket's header says, for WebRTC: on the data channel `meta`, unordered and not repeated.
+
+    Attributes:
+        camera: whether camera pixels are in it.
+    """
 
     slot: int
     kind: FrameKind
@@ -265,6 +269,7 @@ class FrameMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     generated_ms: float | None
     age_ms: float | None
     pts: int
+    camera: bool = False
 
 
 class StreamClock(msgspec.Struct, frozen=True, tag_field="type", tag="stream.clock"):

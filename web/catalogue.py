@@ -19,14 +19,14 @@ _NOT_BENCHMARKS = frozenset({"__init__", "machine"})
 def table(models_dir: Path) -> str:
     """The models known here, one a line."""
     listings = list_models(registry.NAMES[0], WorkerStatus("stopped"))
-    lines = [f"{'name':<10} {'on disk':<8} {'licence':<24} {'steps':<10} what"]
+    lines = [f"{'name':<12} {'on disk':<8} {'licence':<24} {'steps':<10} what"]
     for listing in listings:
         steps = ",".join(map(str, listing.valid_steps))
         where = "yes" if is_on_disk(listing) else "no"
-        lines.append(f"{listing.name:<10} {where:<8} {listing.licence:<24} {steps:<10} {listing.title}")
+        lines.append(f"{listing.name:<12} {where:<8} {listing.licence:<24} {steps:<10} {listing.title}")
     here = "yes" if model_file.find(models_dir) else "no"
     what = "who is in front of the camera, for apply: background and person"
-    lines.append(f"{model_file.NAME:<10} {here:<8} {'Apache-2.0':<24} {'':<10} {what}")
+    lines.append(f"{model_file.NAME:<12} {here:<8} {'Apache-2.0':<24} {'':<10} {what}")
     lines.append("")
     lines.append("What each one measures here: GET /v1/models of a server that runs it, or `liveglass bench`.")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """What someone sees and does in the studio, from the first second on, with the built-in model."""
 
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -71,7 +72,9 @@ async def test_a_typed_prompt_brings_its_receipts_in_order_and_the_picture_becom
     words = (await row.locator(".phases").inner_text()).split(" · ")
     assert [word.split()[0] for word in words] == ["accepted", "applied", "settled"]
     applied = receipts[1]
-    assert words[1] == f"applied in {round(applied['latency_ms'])} ms"
+    told = re.fullmatch(r"applied in (\d+) ms", words[1])
+    assert told is not None
+    assert abs(int(told[1]) - applied["latency_ms"]) <= 0.5
 
     # No frame before the slot of `applied` was made with the new words, and none after it with older ones.
     for entry in log:

@@ -40,6 +40,7 @@ async def test_a_camera_goes_in_and_the_picture_comes_out_with_events_beside_it(
         assert clock["ticks_per_slot"] == 3750
         await peer.until_frame(is_near(RED))
         meta = await peer.until_meta(kind="generated")
+        assert meta["camera"], "the model `null` passes it through"
         assert meta["src_rtp"] is not None
         assert meta["src_rtp"] == meta["base_rtp"]
         assert meta["age_ms"] == 0
@@ -160,7 +161,7 @@ async def test_camera_pixels_never_leave_a_session_that_hides_them(site) -> None
         for _ in range(8):
             frame = await peer.until_frame(lambda frame: True)
             assert not is_near(RED, 30)(frame)
-        assert {meta["kind"] for meta in peer.metas} == {"standby"}
+        assert {(meta["kind"], meta["camera"]) for meta in peer.metas} == {("standby", False)}
 
 
 async def test_a_peer_that_vanishes_is_let_go_and_the_session_ends_by_itself(start_site) -> None:

@@ -242,5 +242,6 @@ class VideoFanOut:
                 generated_ms=None if provenance is None else round(provenance.stages.model * 1000, 2),
                 age_ms=round(output.age_us / 1000, 2) if has_source else None,
                 pts=output.pts,
+                camera=output.holds_camera,
             )
         )

@@ -62,6 +62,7 @@
  * @property {number | null} generated_ms
  * @property {number | null} age_ms  from `base_rtp`'s picture to `src_rtp`'s
  * @property {number} pts
+ * @property {boolean} camera  whether camera pixels are in it
  *
  * @typedef {object} SessionBody  what opening a session answers
  * @property {string} id
