@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from liveglass.engine.stream.phase import LEAST_WAIT_S, MOST_OF_A_SLOT, WINDOW_SLOTS, PhaseLock
@@ -35,6 +35,7 @@ def simulate(camera_fps, phase, jitter, slots, *, seed=0, follows=False):
 
 
 @given(st.floats(0, PERIOD), st.floats(0, 0.003), st.integers(0, 99))
+@example(0.028, 0.0026, 62)  # a third of the pictures come just too late at first
 def test_a_camera_of_the_grids_rate_is_caught_and_its_pictures_hardly_wait(phase, jitter, seed) -> None:
     waits, starts, _ = simulate(24, phase, jitter, 24 * 40, seed=seed)
     settled = sorted(wait for wait in waits[24 * 20 :] if wait is not None)
