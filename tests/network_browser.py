@@ -5,14 +5,13 @@ cable. "Shown" is counted where a picture is presented: by `requestVideoFrameCal
 event over the socket.
 """
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.pages import LAUNCH, chromium
+from e2e.pages import LAUNCH, chromium, until
 from network import Namespace
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -61,22 +60,7 @@ COUNT = """
 }
 """
 
-_UNTIL = """
-() => new Promise((done, fail) => {
-  const holds = () => (%(condition)s);
-  const poll = setInterval(() => {
-    const found = holds();
-    if (!found) return;
-    clearInterval(poll);
-    clearTimeout(late);
-    done(found);
-  }, 30);
-  const late = setTimeout(() => {
-    clearInterval(poll);
-    fail(new Error(`not within %(seconds)s s: ` + %(quoted)s + ` (${JSON.stringify(window.shownLog?.slice(-3))})`));
-  }, %(seconds)s * 1000);
-})
-"""
+_LAST_SHOWN = "JSON.stringify(window.shownLog?.slice(-3))"
 
 
 @dataclass(frozen=True)
@@ -109,8 +93,7 @@ class Screen:
 
     async def until(self, condition: str, *, within_s: float = 30.0) -> Any:
         """Wait in the page until the JavaScript expression is true; its value."""
-        words = {"condition": condition, "seconds": within_s, "quoted": json.dumps(condition)}
-        return await self.page.evaluate(_UNTIL % words)
+        return await until(self.page, condition, within_s=within_s, told=_LAST_SHOWN)
 
     async def more(self, pictures: int, *, by: str, within_s: float = 30.0) -> list[Shown]:
         """So many more pictures, all of them carried by `by`; these."""

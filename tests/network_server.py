@@ -7,7 +7,6 @@ an operator token. Viewers count what reaches them; they decode nothing.
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from e2e.server import samples
 from network import Namespace, Network
 from websockets.asyncio.client import connect as open_socket
 
@@ -70,8 +70,7 @@ class NetworkServer:
 
     async def metrics(self) -> dict[str, float]:
         """Every sample of `/metrics` by its name and labels."""
-        text = (await self.ask("GET", "/metrics")).text
-        return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)}
+        return samples((await self.ask("GET", "/metrics")).text)
 
 
 @asynccontextmanager

@@ -117,17 +117,13 @@ def prefer(transceiver: RTCRtpTransceiver, offered: list[RTCRtpHeaderExtensionPa
     """Put H.264 first, ask for a useful first bit rate, and take the extensions that aiortc leaves out."""
     codecs = transceiver._codecs
     chosen = next((codec for codec in codecs if codec.name.upper() == "H264"), None) or codecs[0]
-    transceiver._codecs = [*_family(chosen, codecs), *(c for c in codecs if not _belongs(c, chosen))]
+    transceiver._codecs = sorted(codecs, key=lambda codec: not _belongs(codec, chosen))
     for codec in transceiver._codecs:
         if not is_rtx(codec):
             codec.parameters["x-google-start-bitrate"] = str(START_KBPS)
             codec.parameters["x-google-max-bitrate"] = str(MOST_KBPS)
     ours = {PLAYOUT_DELAY, COLOR_SPACE}
     transceiver._headerExtensions += [extension for extension in offered if extension.uri in ours]
-
-
-def _family(chosen: RTCRtpCodecParameters, codecs: list[RTCRtpCodecParameters]) -> list[RTCRtpCodecParameters]:
-    return [codec for codec in codecs if _belongs(codec, chosen)]
 
 
 def _belongs(codec: RTCRtpCodecParameters, chosen: RTCRtpCodecParameters) -> bool:

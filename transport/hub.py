@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from liveglass.engine.clock import Clock, SystemClock
 from liveglass.engine.events import SessionEvent, SessionState
@@ -24,6 +24,9 @@ from liveglass.transport.webrtc.renditions import VideoFanOut, VideoViewer
 DECODE_THREADS = 2
 
 EndSession = Callable[[str, str], None]
+
+_Key = TypeVar("_Key")
+_Shared = TypeVar("_Shared", FanOut, VideoFanOut)
 
 
 class Publishes(Protocol):
@@ -59,34 +62,23 @@ class Room:
     @contextmanager
     def viewing(self, viewer: Viewer, fmt: Format) -> Iterator[None]:
         """While inside, `viewer` gets the session's frames in `fmt`."""
-        fanout = self._fanouts.get(fmt)
-        if fanout is None:
-            fanout = FanOut(
-                self.session,
-                fmt,
-                clock=self._clock,
-                metrics=self._metrics,
-                loop=asyncio.get_running_loop(),
-            )
-            self._fanouts[fmt] = fanout
-            self.session.add_sink(fanout)
-        fanout.add(viewer)
-        self._metrics.viewers.inc()
-        try:
-            yield
-        finally:
-            self._metrics.viewers.dec()
-            fanout.remove(viewer)
-            if not fanout.viewers:
-                self.session.remove_sink(fanout)
-                self._fanouts.pop(fmt, None)
+
+        def make() -> FanOut:
+            return FanOut(self.session, fmt, clock=self._clock, metrics=self._metrics, loop=asyncio.get_running_loop())
+
+        with self._shared(self._fanouts, fmt, make) as fanout:
+            fanout.add(viewer)
+            try:
+                yield
+            finally:
+                fanout.remove(viewer)
 
     @contextmanager
     def watching(self, viewer: VideoViewer, codec: VideoCodec) -> Iterator[VideoFanOut]:
         """While inside, `viewer` gets the session's frames as video in `codec`."""
-        fanout = self._videos.get(codec)
-        if fanout is None:
-            fanout = VideoFanOut(
+
+        def make() -> VideoFanOut:
+            return VideoFanOut(
                 self.session,
                 codec,
                 clock=self._clock,
@@ -95,18 +87,29 @@ class Room:
                 pool=self._pool,
                 rtp_of=self.rtp_times.of,
             )
-            self._videos[codec] = fanout
+
+        with self._shared(self._videos, codec, make) as fanout:
+            fanout.add(viewer)
+            try:
+                yield fanout
+            finally:
+                fanout.remove(viewer)
+
+    @contextmanager
+    def _shared(self, fanouts: dict[_Key, _Shared], key: _Key, make: Callable[[], _Shared]) -> Iterator[_Shared]:
+        """The fan-out of `key`: made for its first viewer, let go after its last; one viewer more while inside."""
+        fanout = fanouts.get(key)
+        if fanout is None:
+            fanout = fanouts[key] = make()
             self.session.add_sink(fanout)
-        fanout.add(viewer)
         self._metrics.viewers.inc()
         try:
             yield fanout
         finally:
             self._metrics.viewers.dec()
-            fanout.remove(viewer)
             if not fanout.viewers:
                 self.session.remove_sink(fanout)
-                self._videos.pop(codec, None)
+                fanouts.pop(key, None)
 
     @contextmanager
     def publishing(self, publisher: Publishes) -> Iterator[None]:

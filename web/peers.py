@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from liveglass.engine.errors import NoSuchSession
 from liveglass.transport.webrtc.ice import IceServer
-from liveglass.transport.webrtc.offer import MAX_SDP_BYTES
+from liveglass.transport.webrtc.sdp import MAX_SDP_BYTES
 from liveglass.web.bodies import read_body
 from liveglass.web.errors import UnsupportedType
 from liveglass.web.house import House

@@ -64,7 +64,7 @@ RECORDER = """
   const noted = (event) => event.type !== "frame.meta" ? event : {
     type: "frame",
     kind: kinds.indexOf(event.kind),
-    flags: 0, // not told over WebRTC
+    flags: event.camera ? 4 : 0, // no other is told over WebRTC
     slot: event.slot,
     source: event.src_rtp ?? 0,
     version: event.version,
@@ -107,11 +107,22 @@ _UNTIL = """
   }, 30);
   const late = setTimeout(() => {
     clearInterval(poll);
-    const said = document.getElementById("state")?.textContent ?? "";
-    fail(new Error(`not within %(seconds)s s: ` + %(quoted)s + ` (the page says: ${said})`));
+    fail(new Error(`not within %(seconds)s s: ` + %(quoted)s + ` (${%(told)s})`));
   }, %(seconds)s * 1000);
 })
 """
+_SAID = "'the page says: ' + (document.getElementById('state')?.textContent ?? '')"
+
+
+async def until(page: Page, condition: str, *, within_s: float, told: str = _SAID) -> Any:
+    """Wait in `page` until a JavaScript expression is true; returns its value.
+
+    Args:
+        told: another expression, which a failure quotes.
+    """
+    words = {"condition": condition, "seconds": within_s, "quoted": json.dumps(condition), "told": told}
+    return await page.evaluate(_UNTIL % words)
+
 
 # Where the picture is; its last layer is the one that is seen.
 PICTURE = "document.querySelector('live-glass').shadowRoot.querySelector('[part=picture]')"
@@ -159,8 +170,7 @@ class LivePage:
 
     async def until(self, condition: str, *, within_s: float = 30.0) -> Any:
         """Wait in the page until the JavaScript expression is true; returns its value."""
-        words = {"condition": condition, "seconds": within_s, "quoted": json.dumps(condition)}
-        return await self.page.evaluate(_UNTIL % words)
+        return await until(self.page, condition, within_s=within_s)
 
     async def log(self, since: int = 0) -> list[dict[str, Any]]:
         """Everything that came over the page's own connections, in the order that it came in."""

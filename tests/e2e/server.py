@@ -86,8 +86,7 @@ class Server:
 
     async def metrics(self) -> dict[str, float]:
         """Every sample of `/metrics` by its name and labels, as Prometheus writes them."""
-        text = (await self.http.get("/metrics")).text
-        return {name: float(value) for name, value in _SAMPLE.findall(text)}
+        return samples((await self.http.get("/metrics")).text)
 
     async def open(self, **body: Any) -> dict[str, Any]:
         """Open a session; returns what the server says of it."""
@@ -116,6 +115,11 @@ class Server:
 def bearer(token: str) -> dict[str, str]:
     """The header that carries `token`."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def samples(text: str) -> dict[str, float]:
+    """The samples in a text as Prometheus reads it, by name and labels."""
+    return {name: float(value) for name, value in _SAMPLE.findall(text)}
 
 
 def total(metrics: dict[str, float], name: str) -> float:

@@ -4,14 +4,12 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from e2e.pages import Studio
 from e2e.server import Server
-from person import network
+from person import network, portrait
 from playwright.async_api import BrowserContext
-from skimage import data
 
 from liveglass.engine.errors import CameraNotVisible, NotAvailable
 from liveglass.transport.client import Live, connect
@@ -19,14 +17,9 @@ from liveglass.transport.client_stream import LiveFrame
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-WIDTH, HEIGHT = 640, 360
 FACE = slice(90, 170), slice(265, 325)
 ROOM = slice(0, 120), slice(500, 640)
 PERIOD_S = 1 / 24
-
-
-def portrait():
-    return cv2.resize(data.astronaut()[20:308], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransport, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
+from ice import meet
 from relay import Relay, relay
 
 from liveglass.engine.clock import wall
@@ -61,17 +62,7 @@ async def test_an_allocation_is_given_back_at_the_end(turn: Relay) -> None:
 async def test_two_peers_meet_through_the_relay_alone(turn: Relay, transport: str) -> None:
     settings = settings_for(turn, transport, policy="relay")
     async with gathered(settings, "s_left") as left, gathered(settings, "s_right") as right:
-        one, other = RTCIceTransport(left), RTCIceTransport(right)
-        one._connection.ice_controlling = True
-        for transport_, far in ((one, right), (other, left)):
-            for candidate in far.getLocalCandidates():
-                await transport_.addRemoteCandidate(candidate)
-            await transport_.addRemoteCandidate(None)
-        await asyncio.gather(one.start(right.getLocalParameters()), other.start(left.getLocalParameters()))
-        assert (one.state, other.state) == ("completed", "completed")
-        await one._send(b"through the relay")
-        assert await other._recv() == b"through the relay"
-        await asyncio.gather(one.stop(), other.stop())
+        await meet(left, right, b"through the relay")
 
 
 async def test_a_wrong_secret_is_refused_by_name_when_nothing_else_is_allowed(turn: Relay) -> None:

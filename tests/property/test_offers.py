@@ -12,8 +12,9 @@ from offers import LINES, NUMBERS, OFFERS, WORDS, answer, hostile_bodies, joined
 from liveglass.engine.clock import now
 from liveglass.engine.errors import IceRestartRefused, MalformedSdp, UnusableOffer
 from liveglass.transport.webrtc.candidates import MAX_CANDIDATES, usable_candidates
-from liveglass.transport.webrtc.offer import Offer, read_offer, read_trickle
+from liveglass.transport.webrtc.offer import Offer, read_offer
 from liveglass.transport.webrtc.sdp import MAX_LINE_CHARS, MAX_SDP_BYTES
+from liveglass.transport.webrtc.trickle import read_trickle
 
 any_line = st.one_of(
     st.sampled_from(LINES),

@@ -16,6 +16,7 @@ from aioice.ice import Connection, StunProtocol
 from aiortc import RTCIceGatherer, RTCIceTransport
 from hypothesis import given
 from hypothesis import strategies as st
+from ice import meet
 
 from liveglass.engine.errors import Unavailable
 from liveglass.transport.webrtc import gatherer as gathering
@@ -371,17 +372,7 @@ async def test_a_closed_connection_gathers_nothing() -> None:
 async def test_two_peers_meet_on_the_ports_they_were_given() -> None:
     settings = IceSettings(bind=LOOPBACK)
     async with gathered(settings) as left, gathered(settings) as right:
-        one, other = RTCIceTransport(left), RTCIceTransport(right)
-        one._connection.ice_controlling = True
-        for transport, far in ((one, right), (other, left)):
-            for candidate in far.getLocalCandidates():
-                await transport.addRemoteCandidate(candidate)
-            await transport.addRemoteCandidate(None)
-        await asyncio.gather(one.start(right.getLocalParameters()), other.start(left.getLocalParameters()))
-        assert (one.state, other.state) == ("completed", "completed")
-        await one._send(b"hello")
-        assert await other._recv() == b"hello"
-        await asyncio.gather(one.stop(), other.stop())
+        await meet(left, right, b"hello")
 
 
 HIDDEN = Candidate("f", 1, "udp", 1, "0b0c1a2e-9d52-4c6c-a3b0-4e6d5a6f7a10.local", 5000, "host")

@@ -7,8 +7,9 @@ from offers import OFFERS, answer, joined, lines_of
 from liveglass.engine.errors import IceRestartRefused, MalformedSdp, UnusableOffer
 from liveglass.transport.webrtc.candidates import usable_candidates
 from liveglass.transport.webrtc.formats import is_baseline
-from liveglass.transport.webrtc.offer import read_offer, read_trickle
+from liveglass.transport.webrtc.offer import read_offer
 from liveglass.transport.webrtc.sdp import MAX_LINES, MAX_SDP_BYTES
+from liveglass.transport.webrtc.trickle import read_trickle
 
 CHROMIUM = OFFERS["chromium"]
 OBS = OFFERS["obs-form"]

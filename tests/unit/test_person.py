@@ -4,11 +4,9 @@ import io
 import tarfile
 from concurrent.futures import Executor, Future
 
-import cv2
 import numpy as np
 import pytest
-from person import network
-from skimage import data
+from person import SIZE, network, portrait
 
 from liveglass.engine.errors import CameraNotVisible, NotAvailable, Unavailable
 from liveglass.engine.frame import SourceFrame, SourceStamp
@@ -16,15 +14,6 @@ from liveglass.engine.options import check_apply
 from liveglass.engine.person import model_file
 from liveglass.engine.person.masker import PersonMasker
 from liveglass.engine.person.matting import Matte, Matting
-
-WIDTH, HEIGHT = 640, 360
-
-
-def portrait(shift: int = 0):
-    """A person in the middle, `shift` pixels further right."""
-    cut = data.astronaut()[20:308]
-    picture = cv2.resize(cut, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return np.roll(picture, shift, axis=1)
 
 
 def source(picture, seq=1, at=0.0):
@@ -65,7 +54,7 @@ class Masker:
 
 def test_the_person_is_found_with_a_narrow_edge() -> None:
     alpha = PersonMasker(network()).alpha(portrait())
-    assert alpha.shape == (HEIGHT, WIDTH)
+    assert alpha.shape == SIZE.shape[:2]
     assert alpha.dtype == np.float32
     assert 0 <= alpha.min() < alpha.max() <= 1
     assert alpha[100:160, 260:320].min() > 0.95, "the face"
@@ -86,7 +75,7 @@ def test_a_still_picture_has_a_still_mask() -> None:
     masker, noise = PersonMasker(network()), np.random.default_rng(1)
     masks = []
     for _ in range(6):
-        grain = noise.normal(0, 4, (HEIGHT, WIDTH, 3))
+        grain = noise.normal(0, 4, SIZE.shape)
         masks.append(masker.alpha(np.clip(portrait() + grain, 0, 255).astype(np.uint8)))
     assert np.abs(masks[-1] - masks[-2]).mean() < 0.01
 

@@ -42,18 +42,9 @@ log = structlog.get_logger()
 class Gatherer(RTCIceGatherer):
     """Gathers as `settings` say; what RTCPeerConnection would make an RTCIceGatherer for."""
 
-    def __init__(
-        self,
-        settings: IceSettings,
-        servers: tuple[IceServer, ...],
-        *,
-        local_username: str | None = None,
-        local_password: str | None = None,
-    ) -> None:
-        super().__init__(iceServers=[], local_username=local_username, local_password=local_password)
-        self._connection: BoundConnection = BoundConnection(
-            settings, servers, local_username=local_username, local_password=local_password
-        )
+    def __init__(self, settings: IceSettings, servers: tuple[IceServer, ...]) -> None:
+        super().__init__(iceServers=[])
+        self._connection: BoundConnection = BoundConnection(settings, servers)
 
     @classmethod
     def getDefaultIceServers(cls) -> list[RTCIceServer]:  # noqa: N802 - upstream's name
@@ -73,18 +64,9 @@ class BoundConnection(Connection):
         faults: what did not work while gathering, for people.
     """
 
-    def __init__(
-        self,
-        settings: IceSettings,
-        servers: tuple[IceServer, ...],
-        *,
-        local_username: str | None = None,
-        local_password: str | None = None,
-    ) -> None:
+    def __init__(self, settings: IceSettings, servers: tuple[IceServer, ...]) -> None:
         super().__init__(
             ice_controlling=False,
-            local_username=local_username,
-            local_password=local_password,
             transport_policy=TransportPolicy.RELAY if settings.policy == "relay" else TransportPolicy.ALL,
         )
         urls = [(parse_url(url), server) for server in servers for url in server.urls]
@@ -297,10 +279,6 @@ def _can_ask(address: str, server: str) -> bool:
 
 def _same_address(one: Candidate, other: Candidate) -> bool:
     return (one.host, one.port) == (other.host, other.port)
-
-
-def _shown(url: IceUrl) -> str:
-    return f"{url.scheme}:{url.host}:{url.port} over {url.transport.upper()}"
 
 
 def told(fault: Exception) -> str:

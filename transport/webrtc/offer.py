@@ -21,10 +21,7 @@ from liveglass.transport.webrtc.formats import (
     sources,
     video_formats,
 )
-from liveglass.transport.webrtc.sdp import MAX_SDP_BYTES, Section, number, read_sections
-from liveglass.transport.webrtc.trickle import Trickle, read_trickle
-
-__all__ = ["MAX_SDP_BYTES", "Candidate", "Offer", "Trickle", "read_offer", "read_trickle"]
+from liveglass.transport.webrtc.sdp import Section, number, read_sections
 
 Direction = Literal["sendrecv", "recvonly", "sendonly"]
 _AnyDirection = Direction | Literal["inactive"]

@@ -26,10 +26,11 @@ from liveglass.transport.webrtc.decoding import CameraDecoder, CameraPicture
 from liveglass.transport.webrtc.encoding import Rendition
 from liveglass.transport.webrtc.gatherer import Gatherer
 from liveglass.transport.webrtc.ice import IceServer, IceSettings
-from liveglass.transport.webrtc.offer import Offer, Trickle
+from liveglass.transport.webrtc.offer import Offer
 from liveglass.transport.webrtc.receiver import CameraReceiver
 from liveglass.transport.webrtc.renditions import VideoFanOut, VideoPacket
 from liveglass.transport.webrtc.sender import SlotSender
+from liveglass.transport.webrtc.trickle import Trickle
 
 log = structlog.get_logger()
 

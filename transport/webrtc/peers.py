@@ -16,8 +16,9 @@ from liveglass.engine.stream.session import Session
 from liveglass.transport.hub import Hub
 from liveglass.transport.messages import Role
 from liveglass.transport.webrtc.ice import IceServer, IceSettings
-from liveglass.transport.webrtc.offer import read_offer, read_trickle
+from liveglass.transport.webrtc.offer import read_offer
 from liveglass.transport.webrtc.peer import Peer
+from liveglass.transport.webrtc.trickle import read_trickle
 
 log = structlog.get_logger()
 

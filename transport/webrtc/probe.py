@@ -6,9 +6,7 @@ Really encodes, binds, asks and allocates, each within three seconds, and leaves
 
 import asyncio
 import errno
-import fractions
 import socket
-from typing import TYPE_CHECKING, cast
 
 import av
 import msgspec
@@ -17,15 +15,18 @@ from aioice import Connection
 from aioice.ice import StunProtocol, server_reflexive_candidate
 from aioice.stun import TransactionError
 
+from liveglass.engine.errors import MalformedPicture
+from liveglass.engine.frame import Size
+from liveglass.transport.webrtc.assembler import EncodedPicture
+from liveglass.transport.webrtc.decoding import CameraDecoder
+from liveglass.transport.webrtc.encoding import Rendition, VideoCodec, VideoEncoder
 from liveglass.transport.webrtc.gatherer import allocate, told
 from liveglass.transport.webrtc.hosts import bound_socket, host_candidate, local_addresses
 from liveglass.transport.webrtc.ice import IceServer, IceSettings, IceUrl, parse_url
 
-if TYPE_CHECKING:
-    from av.video.codeccontext import VideoCodecContext
-
 BUDGET_S = 3.0
-_PAIRS = (("libx264", "h264"), ("libvpx", "vp8"))
+_WAYS = {VideoCodec.H264: "libx264 to h264", VideoCodec.VP8: "libvpx to vp8"}
+_SIZE = Size(64, 64)
 _GREY = 128
 
 
@@ -63,14 +64,14 @@ class IceFacts(msgspec.Struct, frozen=True):
 def codec_faults() -> list[str]:
     """What is wrong with WebRTC's video codecs, found by a picture through each encoder and decoder; blocking."""
     faults = []
-    for encoder, decoder in _PAIRS:
+    for codec, way in _WAYS.items():
         try:
-            level = _through(encoder, decoder)
-        except (av.FFmpegError, ValueError, StopIteration) as fault:
-            faults.append(f"{encoder} to {decoder}: {fault or type(fault).__name__}")
+            level = _through(codec)
+        except (av.FFmpegError, MalformedPicture, ValueError) as fault:
+            faults.append(f"{way}: {str(fault) or type(fault).__name__}")
         else:
             if abs(level - _GREY) > 4:
-                faults.append(f"{encoder} to {decoder}: grey {_GREY} came back as {level:.0f}")
+                faults.append(f"{way}: grey {_GREY} came back as {level:.0f}")
     return faults
 
 
@@ -88,16 +89,12 @@ async def probe_ice(settings: IceSettings, servers: tuple[IceServer, ...]) -> Ic
     )
 
 
-def _through(encoder: str, decoder: str) -> float:
-    """The mean luma of a grey picture, 64×64, that went through both; 0 if none came out."""
-    picture = av.VideoFrame.from_ndarray(np.full((96, 64), _GREY, np.uint8), format="yuv420p")
-    coder = cast("VideoCodecContext", av.CodecContext.create(encoder, "w"))
-    coder.width, coder.height, coder.pix_fmt = picture.width, picture.height, "yuv420p"
-    coder.framerate = fractions.Fraction(24)
-    packets = [*coder.encode(picture), *coder.encode(None)]
-    reader = cast("VideoCodecContext", av.CodecContext.create(decoder, "r"))
-    pictures = [decoded for packet in packets for decoded in reader.decode(packet)] + reader.decode(None)
-    return float(pictures[0].to_ndarray()[:64].mean()) if pictures else 0.0
+def _through(codec: VideoCodec) -> float:
+    """The mean level of a grey picture, 64×64, through a session's encoder and decoder; 0 if none came out."""
+    grey = np.full(_SIZE.shape, _GREY, np.uint8)
+    encoded = VideoEncoder(codec, Rendition.MAIN, _SIZE, 24).encode(grey, 0, keyframe=True)
+    picture = CameraDecoder(_SIZE, "cover").decode(codec, [EncodedPicture(encoded.data, 0, 0.0)])
+    return 0.0 if picture is None else float(picture.pixels.mean())
 
 
 def _bound(address: str, ports: tuple[int, int] | None) -> Bound:

@@ -188,6 +188,7 @@ class VideoFanOut:
             # The scheduler does not pick such a frame; if it ever does, it ends here.
             self._metrics.refused_camera.inc()
             return
+        meta = self._meta(output)
         for rendition, track in self._tracks.items():
             began = self._clock.now()
             encoded = track.encoder.encode(output.pixels, output.pts, keyframe=track.keyframes.take(began))
@@ -197,9 +198,7 @@ class VideoFanOut:
             name = f"{self._codec.lower()}-{rendition}"
             self._metrics.encoded.labels(name).inc()
             self._metrics.encoded_bytes.labels(name).inc(len(encoded.data))
-            packet = VideoPacket(
-                output.slot & MAX_U32, output.kind, payloads, encoded.is_keyframe, self._meta(output), encoded_at
-            )
+            packet = VideoPacket(output.slot & MAX_U32, output.kind, payloads, encoded.is_keyframe, meta, encoded_at)
             self._loop.call_soon_threadsafe(self._hand_over, rendition, packet)
 
     def _hand_over(self, rendition: Rendition, packet: VideoPacket) -> None:

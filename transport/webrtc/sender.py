@@ -38,6 +38,7 @@ from liveglass.engine.frame import FrameKind
 from liveglass.engine.stream.grid import TICKS_PER_SECOND, Grid
 from liveglass.transport.webrtc.congestion import LinkReport
 from liveglass.transport.webrtc.encoding import VideoCodec
+from liveglass.transport.webrtc.recent import Recent
 from liveglass.transport.webrtc.renditions import VideoPacket
 from liveglass.transport.webrtc.tasks import Crash, Tasks
 
@@ -74,24 +75,6 @@ class _Sent(msgspec.Struct):
     payload: bytes
     sent_at: float
     was_asked_for: bool = False
-
-
-class _Recent:
-    """The sum of what was noted in the last seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._entries: deque[tuple[float, int]] = deque()
-        self._total = 0
-
-    def add(self, now: float, amount: int) -> None:
-        self._entries.append((now, amount))
-        self._total += amount
-
-    def total(self, now: float) -> int:
-        while self._entries and self._entries[0][0] < now - self._seconds:
-            self._total -= self._entries.popleft()[1]
-        return self._total
 
 
 class SlotSender(RTCRtpSender):
@@ -142,10 +125,10 @@ class SlotSender(RTCRtpSender):
         self._packets = 0
         self._octets = 0
         self._reports: dict[int, float] = {}
-        self._sent_bytes = _Recent(1.0)
-        self._resent_bytes = _Recent(1.0)
-        self._sent_packets = _Recent(_ASKED_WITHIN_S)
-        self._asked_packets = _Recent(_ASKED_WITHIN_S)
+        self._sent_bytes = Recent(1.0)
+        self._resent_bytes = Recent(1.0)
+        self._sent_packets = Recent(_ASKED_WITHIN_S)
+        self._asked_packets = Recent(_ASKED_WITHIN_S)
         self._useful_from = self._sequence
         self._estimate_bps: int | None = None
         self._loss = 0.0
