@@ -8,7 +8,6 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
@@ -30,8 +29,9 @@ from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models import registry
 from liveglass.engine.options import SessionOptions, SessionRequest, first_control
-from liveglass.engine.person.masker import PersonMasker
 from liveglass.engine.person.matting import Matting
+from liveglass.engine.person.supply import MaskSupply
+from liveglass.engine.previews import Previews
 from liveglass.engine.stream.grid import Grid, staggered_start
 from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
@@ -57,7 +57,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         queue_limit: how many sessions may wait for a place.
         step_delay_ms: added to every step of any model, to test slowness.
         threads: CPU threads of the model; 0 chooses.
-        person_mask: the network of the person mask; None: there is none here.
+        person_mask: where masks of persons come from; None: there are none here.
     """
 
     model: str = "nano"
@@ -67,7 +67,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     step_delay_ms: float = 0.0
     worker_mode: WorkerMode = "process"
     threads: int = 0
-    person_mask: Path | None = None
+    person_mask: MaskSupply | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -80,7 +80,11 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class Engine:
-    """One resident model and the sessions on it."""
+    """One resident model and the sessions on it.
+
+    Attributes:
+        previews: small pictures of what a change would make.
+    """
 
     def __init__(self, config: EngineConfig, *, metrics: Metrics | None = None, clock: Clock | None = None) -> None:
         self.config = config
@@ -91,6 +95,8 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._queue: list[str] = []
         self._output = OutputThread(self._clock)
+        supply = config.person_mask
+        self._masks = supply if supply is not None and supply.can_mask else None
         self._masking = ThreadPoolExecutor(1, "mask")
         self._closing = False
         self._became_ready = asyncio.Event()
@@ -105,6 +111,7 @@ class Engine:
             self._receive,
             self._on_status,
         )
+        self.previews = Previews(self._supervisor)
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -175,7 +182,7 @@ class Engine:
         """
         if self._closing:
             raise ServerClosing("The server is shutting down.")
-        options = SessionOptions.of(request, has_mask=self.config.person_mask is not None)
+        options = SessionOptions.of(request, has_mask=self._masks is not None)
         self._check_model(request)
         first = control or first_control(request, self.spec, secrets.randbelow(MAX_SEED + 1))
         admitted = self._has_room()
@@ -239,8 +246,8 @@ class Engine:
         self._count_sessions()
 
     def _matting(self) -> Matting | None:
-        network = self.config.person_mask
-        return None if network is None else Matting(lambda: PersonMasker(network), self._masking)
+        masks = self._masks
+        return None if masks is None else Matting(masks.masker, self._masking)
 
     def _check_model(self, request: SessionRequest) -> None:
         if request.model is msgspec.UNSET or request.model == self.config.model:

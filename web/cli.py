@@ -111,7 +111,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "secret": "signs the tokens (better in LIVEGLASS_SECRET: flags show in the list of processes)",
         "operator_token": "opens sessions from anywhere (better in LIVEGLASS_OPERATOR_TOKEN)",
         "state_dir": "where keys, the secret and named sessions are kept",
-        "models_dir": "where what `liveglass models get` fetches is kept",
+        "models_dir": "where what is fetched is kept",
         "linger_s": "seconds that a session outlives its last connection (default 30)",
         "queue_limit": "sessions that may wait for a place (default 16)",
         "threads": "CPU threads of the model (default 0: it chooses)",
@@ -125,8 +125,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--allow-origin", action="append", metavar="URL", help="a site that may embed and call this server; repeatable"
     )
     _add_ice(parser)
-    parser.add_argument("--no-open", dest="open", action="store_false", default=None, help="open no browser")
-    parser.add_argument("--open", dest="open", action="store_true", default=None, help=argparse.SUPPRESS)
+    for name, text in (("open", "open no browser"), ("fetch_models", "fetch nothing, not even on its first use")):
+        flag = name.replace("_", "-")
+        parser.add_argument(f"--no-{flag}", dest=name, action="store_false", default=None, help=text)
+        parser.add_argument(f"--{flag}", dest=name, action="store_true", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
 
 

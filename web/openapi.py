@@ -68,6 +68,14 @@ OPERATIONS = (
     Operation(_ONE, "delete", "End the session.", {204: ""}),
     Operation(f"{_ONE}/snapshot.jpg", "get", "The newest output frame.", {200: "image/jpeg", 503: ErrorReply}),
     Operation(
+        f"{_ONE}/preview.jpg",
+        "post",
+        "A small picture of what a change would make, without making it; everything in it is generated.",
+        {200: "image/jpeg", 503: ErrorReply},
+        ControlMerge,
+        ("application/merge-patch+json", _JSON),
+    ),
+    Operation(
         f"{_ONE}/socket",
         "get",
         "WebSocket: frames and events (x-events). Close codes: 4401, 4403, 4404, 4409, 1008, 1001.",

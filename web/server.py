@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from liveglass.engine.engine import Engine, EngineConfig
-from liveglass.engine.person import model_file
+from liveglass.engine.person.supply import MaskSupply
 from liveglass.transport.hub import Hub
 from liveglass.web.app import create_app
 from liveglass.web.auth import load_secret
@@ -92,7 +92,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         step_delay_ms=settings.step_delay_ms,
         worker_mode=settings.worker_mode,
         threads=settings.threads,
-        person_mask=model_file.find(Path(settings.models_dir)),
+        person_mask=MaskSupply(Path(settings.models_dir), may_fetch=settings.fetch_models),
     )
 
 

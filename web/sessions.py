@@ -39,6 +39,7 @@ class SessionRoutes:
             Route("/v1/sessions", self.open, methods=["POST"]),
             Route(one, self.one, methods=["GET", "PUT", "PATCH", "DELETE"]),
             Route(f"{one}/snapshot.jpg", self.snapshot, methods=["GET"]),
+            Route(f"{one}/preview.jpg", self.preview, methods=["POST"]),
             Route(f"{one}/socket", self.socket_over_http, methods=_ANY),
             Route("/v1/whip", self.not_yet, methods=_ANY),
             Route("/v1/whip/{rest:path}", self.not_yet, methods=_ANY),
@@ -117,6 +118,16 @@ class SessionRoutes:
             "Liveglass-Version": str(output.version),
         }
         return Response(picture, media_type="image/jpeg", headers=headers)
+
+    async def preview(self, request: Request) -> Response:
+        """`POST /v1/sessions/{id}/preview.jpg`: what a merge patch would make, without making it."""
+        _, claim = self._house.enter(request)
+        need_controller(claim)
+        body = await read_json(request)
+        session, _ = self._house.enter(request)  # it may have ended while the body came in
+        pixels = await self._house.engine.previews.make(session, read_merge(body, session.spec))
+        picture = await asyncio.to_thread(encode_jpeg, pixels)
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def socket_over_http(self, request: Request) -> Response:
         """A plain request to the WebSocket's address."""

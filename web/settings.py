@@ -49,7 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         secret: signs the session tokens; without one a random one is kept in `state_dir`.
         operator_token: opens sessions and reads metrics from anywhere.
         allow_origin: sites that may embed this server and call it, as `https://host[:port]`.
-        models_dir: where what `liveglass models get` fetches is kept.
+        models_dir: where what is fetched is kept.
+        fetch_models: fetch the person mask when it is first needed; else `liveglass models get person-mask` does.
         linger_s: seconds that a session outlives its last connection.
         threads: CPU threads of the model; 0 lets it choose.
         ice_bind: addresses on which WebRTC peers are received; without any it follows `host`.
@@ -76,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_origin: tuple[str, ...] = ()
     state_dir: str = msgspec.field(default_factory=_state_dir)
     models_dir: str = msgspec.field(default_factory=_models_dir)
+    fetch_models: bool = True
     ice_bind: tuple[str, ...] = ()
     ice_ports: str = ""
     ice_public_address: str = ""
@@ -187,7 +189,8 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], config: str
 
 
 def _flag(name: str, value: object) -> str:
-    return "--no-open" if name == "open" and value is False else f"--{name.replace('_', '-')}"
+    flag = name.replace("_", "-")
+    return f"--no-{flag}" if value is False else f"--{flag}"
 
 
 def _from_text(name: str, text: str) -> object:

@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from liveglass.engine.clock import now
+from liveglass.engine.errors import Unavailable
 from liveglass.engine.frame import Pixels, SourceFrame, frozen
 from liveglass.engine.person.masker import Alpha, PersonMasker
 
@@ -44,7 +45,7 @@ class Matting:
     """Masks one session's pictures.
 
     Args:
-        make: makes the masker, in the pool, when the first picture is there.
+        make: makes the masker, in the pool, when the first picture is there; may raise Unavailable with the reason.
         pool: where pictures are masked.
 
     Attributes:
@@ -100,6 +101,8 @@ class Matting:
             if self._masker is None:
                 self._masker = self._make()
             return Matte(source, self._masker.alpha(source.pixels)), ""
+        except Unavailable as fault:
+            return None, f"{fault.message} {fault.hint}".strip()
         except Exception as fault:
             if not self.fault:
                 log.exception("a picture could not be masked")

@@ -1,7 +1,7 @@
 """The person mask's network on the disk: where it lies, where it comes from, and whether it is the right one.
 
 MediaPipe's selfie segmentation, landscape (Apache-2.0, Google), as its own npm package carries it. It is fetched when
-somebody asks for it, never by itself, and kept in the user's cache. Blocking: for the command line and start-up.
+somebody first needs it, never at a start, and kept in the user's cache. Blocking.
 """
 
 import hashlib

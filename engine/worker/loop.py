@@ -8,11 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import structlog
 
 from liveglass.engine.clock import Clock
+from liveglass.engine.control import ControlState, Params
 from liveglass.engine.errors import LiveglassError, ModelFailed
-from liveglass.engine.frame import Size, Stages
+from liveglass.engine.frame import Pixels, Size, Stages
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import CostMeter
@@ -96,8 +98,8 @@ class WorkerLoop:
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
-        self._probes: deque[m.Probe] = deque()
-        self._probing: m.Probe | None = None
+        self._asides: deque[m.Probe | m.Preview] = deque()
+        self._aside: m.Probe | m.Preview | None = None
         self._failures = 0
         self._served = 0.0
 
@@ -150,9 +152,9 @@ class WorkerLoop:
         self._take_in()
         if self.stopped:
             return
-        if self._probes:
+        if self._asides:
             # Between two frames, never inside one: that would add its time to a picture that somebody waits for.
-            self._answer_probe(self._probes.popleft())
+            self._answer(self._asides.popleft())
             return
         now = self._clock.now()
         decision = plan(now, self._candidates(now), self.meter.table(), self._max_batch)
@@ -201,8 +203,8 @@ class WorkerLoop:
                     self._open(message)
                 case m.CloseStream(session):
                     self._close(session)
-                case m.Probe():
-                    self._probes.append(message)
+                case m.Probe() | m.Preview():
+                    self._asides.append(message)
                 case m.Stop():
                     self.stopped = True
 
@@ -253,7 +255,7 @@ class WorkerLoop:
 
     def _end_cohort(self) -> None:
         """Nothing is in flight any more: who was closed meanwhile goes."""
-        self._cohort, self._probing = (), None
+        self._cohort, self._aside = (), None
         closing, self._closing = self._closing, []
         for stream in closing:
             self._let_go(stream)
@@ -298,8 +300,11 @@ class WorkerLoop:
         for stream in self._cohort:
             stream.forget(now)
             self._send(m.Failed(stream.session, error.body()))
-        if self._probing is not None:
-            self._send(m.Probed(self._probing.id, 0.0, error.body()))
+        match self._aside:
+            case m.Probe(number):
+                self._send(m.Probed(number, 0.0, error.body()))
+            case m.Preview(number):
+                self._send(m.Previewed(number, b"", error.body()))
 
     def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
         self._failures = 0
@@ -313,23 +318,43 @@ class WorkerLoop:
         if seconds:
             never.wait(seconds)
 
-    def _answer_probe(self, message: m.Probe) -> None:
-        self._probing = message
+    def _answer(self, message: m.Probe | m.Preview) -> None:
+        self._aside = message
         self.progress_at = self._clock.now()
-        self._send(m.Probed(message.id, self._run_probe(self._adapter.spec.default_steps), None))
+        match message:
+            case m.Probe(number):
+                self._send(m.Probed(number, self._run_probe(self._adapter.spec.default_steps), None))
+            case m.Preview(number, size, control, pixels):
+                source = np.frombuffer(pixels, np.uint8).reshape(size.shape) if pixels else None
+                made, _ = self._make_aside(size, control, source)
+                self._send(m.Previewed(number, made.tobytes(), None))
 
     def _run_probe(self, steps: int) -> float:
         """One frame that nobody sees; returns its seconds."""
-        probe = StreamWork.probe(PROBE_SIZE, steps, self._adapter)
+        control = ControlState(version=1, params=Params(steps=steps, seed=1))
+        _, seconds = self._make_aside(PROBE_SIZE, control, nobody(PROBE_SIZE))
+        return seconds
+
+    def _make_aside(self, size: Size, control: ControlState, source: Pixels | None) -> tuple[Pixels, float]:
+        """One frame of no stream, and the seconds that the model took for it."""
+        work = StreamWork.aside(size, control, self._adapter)
         try:
-            probe.pin(self._clock.now())
-            lanes, picture = [probe.lane], probe.probe_picture()
+            work.pin(self._clock.now())
             begun = self._clock.now()
-            self._adapter.begin(lanes, [picture])
-            for step in range(steps):
+            self._adapter.begin([work.lane], [source])
+            for step in range(control.params.steps):
+                self.progress_at = self._clock.now()
                 self._delay()
-                self._adapter.denoise(lanes, step)
-            inspect(self._adapter.finish(lanes)[0], PROBE_SIZE, from_flat_source=self._adapter.spec.passes_camera)
-            return self._clock.now() - begun
+                self._adapter.denoise([work.lane], step)
+            picture = self._adapter.finish([work.lane])[0]
+            inspect(picture, size, from_flat_source=self._adapter.spec.passes_camera)
+            return picture.copy(), self._clock.now() - begun
         finally:
-            probe.close()
+            work.close()
+
+
+def nobody(size: Size) -> Pixels:
+    """A picture that is nobody's: two gradients, uint8 [H, W, 3]."""
+    height, width, _ = size.shape
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What crosses the process wall, as typed messages; pixels travel in the rings, never in here; pure."""
+"""What crosses the process wall, as typed messages; pure. Pixels travel in the rings, but for the few of a preview."""
 
 import msgspec
 
@@ -67,6 +67,19 @@ class Probe(msgspec.Struct, frozen=True, array_like=True, tag=True):
     id: int
 
 
+class Preview(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Generate one small picture that is of no stream.
+
+    Attributes:
+        pixels: the source, RGB of `size`; empty: from words alone.
+    """
+
+    id: int
+    size: Size
+    control: ControlState
+    pixels: bytes
+
+
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Finish and leave."""
 
@@ -130,6 +143,14 @@ class Probed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody | None
 
 
+class Previewed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A preview's picture, RGB of the size that was asked for; or why there is none."""
+
+    id: int
+    pixels: bytes
+    error: ErrorBody | None
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """From a thread of its own, four times a second.
 
@@ -148,5 +169,5 @@ class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody
 
 
-ToWorker = OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Stop
-ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Beat | Fatal
+ToWorker = OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Preview | Stop
+ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Previewed | Beat | Fatal

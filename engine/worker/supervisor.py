@@ -13,12 +13,14 @@ from multiprocessing.connection import Connection
 from typing import Literal, Protocol
 
 import msgspec
+import numpy as np
 import stamina
 import structlog
 
 from liveglass.engine.clock import Clock
+from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ErrorBody, GenerationTimeout, ModelNotReady, WorkerLost
-from liveglass.engine.frame import Pixels
+from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import CostTable
 from liveglass.engine.worker.link import WorkerLink
@@ -97,8 +99,8 @@ class Supervisor:
         self._last_beat = 0.0
         self._beat: m.Beat | None = None
         self._fatal: ErrorBody | None = None
-        self._probes: dict[int, asyncio.Future[float]] = {}
-        self._probe_id = 0
+        self._asked: dict[int, asyncio.Future[m.Probed | m.Previewed]] = {}
+        self._asked_id = 0
 
     @property
     def pid(self) -> int | None:
@@ -128,17 +130,36 @@ class Supervisor:
             ModelNotReady: the model is still warming up.
             LiveglassError: the frame could not be made.
         """
+        answer = await self._ask(m.Probe)
+        if not isinstance(answer, m.Probed):
+            raise TypeError(f"a probe was answered by {type(answer).__name__}")
+        return answer.seconds
+
+    async def preview(self, size: Size, control: ControlState, source: Pixels | None) -> Pixels:
+        """Generate one picture, uint8 [H, W, 3] of `size`, from a source of that size or from words alone.
+
+        Raises:
+            ModelNotReady: the model is still warming up.
+            LiveglassError: the picture could not be made.
+        """
+        pixels = b"" if source is None else source.tobytes()
+        answer = await self._ask(lambda number: m.Preview(number, size, control, pixels))
+        if not isinstance(answer, m.Previewed):
+            raise TypeError(f"a preview was answered by {type(answer).__name__}")
+        return np.frombuffer(answer.pixels, np.uint8).reshape(size.shape)
+
+    async def _ask(self, question: Callable[[int], m.Probe | m.Preview]) -> m.Probed | m.Previewed:
         if self.status.state != "ready" or self.link is None:
             raise ModelNotReady(f"The model is not ready: {self.status.cause or self.status.stage}.")
-        self._probe_id += 1
-        probe_id = self._probe_id
-        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._probes[probe_id] = future
-        self.link.send(m.Probe(probe_id))
+        self._asked_id += 1
+        number = self._asked_id
+        future: asyncio.Future[m.Probed | m.Previewed] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        self.link.send(question(number))
         try:
             return await future
         finally:
-            self._probes.pop(probe_id, None)
+            self._asked.pop(number, None)
 
     def kill(self) -> None:
         """End the worker at once, as a crash would."""
@@ -191,7 +212,7 @@ class Supervisor:
         self.restarts += 1
         log.warning("worker lost", cause=cause, was_ready=was_ready)
         self._set_status(WorkerStatus("lost", cause=cause))
-        for future in self._probes.values():
+        for future in self._asked.values():
             if not future.done():
                 future.set_exception(WorkerLost(cause))
         if not was_ready:
@@ -248,7 +269,7 @@ class Supervisor:
         match message:
             case None:
                 loop.call_soon_threadsafe(self._gone.set)
-            case m.Beat() | m.Loading() | m.Ready() | m.Fatal() | m.Probed():
+            case m.Beat() | m.Loading() | m.Ready() | m.Fatal() | m.Probed() | m.Previewed():
                 loop.call_soon_threadsafe(self._note, message)
             case _:
                 self._on_message(message, pixels)
@@ -272,13 +293,13 @@ class Supervisor:
             case m.Fatal(error):
                 self._fatal = error
                 self._gone.set()
-            case m.Probed(probe_id, seconds, error):
-                future = self._probes.get(probe_id)
+            case m.Probed() | m.Previewed():
+                future = self._asked.get(message.id)
                 if future is not None and not future.done():
-                    if error is None:
-                        future.set_result(seconds)
+                    if message.error is None:
+                        future.set_result(message)
                     else:
-                        future.set_exception(GenerationTimeout(error.message))
+                        future.set_exception(GenerationTimeout(message.error.message))
             case _:
                 pass
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liveglass.engine.control import ControlState, Params
+from liveglass.engine.control import ControlState
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages
 from liveglass.engine.models.base import Cond, ModelAdapter
@@ -69,16 +69,9 @@ class StreamWork:
         self._noise: tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] | None = None
 
     @classmethod
-    def probe(cls, size: Size, steps: int, adapter: ModelAdapter) -> "StreamWork":
-        """A session that nobody opened, to see whether frames can be made."""
-        control = ControlState(version=1, params=Params(steps=steps, seed=1))
+    def aside(cls, size: Size, control: ControlState, adapter: ModelAdapter) -> "StreamWork":
+        """A session that nobody opened, for a single frame beside the others."""
         return cls(OpenStream("", size, 0.0, 24, control, has_source=False, running=True), adapter)
-
-    def probe_picture(self) -> Pixels:
-        """A picture that is nobody's: two gradients, uint8 [H, W, 3]."""
-        height, width, _ = self.size.shape
-        y, x = np.mgrid[0:height, 0:width]
-        return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)
 
     @property
     def lane(self) -> int:

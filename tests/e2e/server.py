@@ -37,6 +37,7 @@ class Server:
                 str(folder / "state"),
                 "--models-dir",
                 str(folder / "models"),
+                "--no-fetch-models",
                 *options,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

@@ -79,9 +79,14 @@ async def start_site(tmp_path: Path) -> AsyncIterator[StartSite]:
     async with AsyncExitStack() as stack:
 
         async def begin(**changes: Any) -> Site:
-            settings = Settings(
-                **{"port": 0, "model": "null", "worker_mode": "thread", "state_dir": str(tmp_path / "state"), **changes}
-            )
+            usual = {
+                "port": 0,
+                "model": "null",
+                "worker_mode": "thread",
+                "fetch_models": False,
+                "state_dir": str(tmp_path / "state"),
+            }
+            settings = Settings(**(usual | changes))
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             stop = asyncio.Event()
             task = asyncio.create_task(serve(settings, ready.set_result, stop))

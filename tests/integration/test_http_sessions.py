@@ -4,7 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+
+from liveglass.engine.frame import Size
+from liveglass.transport.client import connect
+from liveglass.transport.codecs import jpeg_size
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -210,6 +215,48 @@ async def test_the_snapshot_is_the_newest_frame_as_a_jpeg_that_nobody_caches(sit
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.content[:2] == b"\xff\xd8"
+
+
+async def test_a_preview_is_a_small_jpeg_and_changes_nothing(site, talk) -> None:
+    opened = await site.open(source="sample", size={"width": 320, "height": 180}, prompt="ink")
+    where = f"/v1/sessions/{opened['id']}"
+    async with site.socket(opened) as socket:
+        while not isinstance(await socket.recv(), bytes):
+            pass
+        wish = {"prompt": "fire", "params": {"strength": 0.9}}
+        answer = await site.client.post(f"{where}/preview.jpg", json=wish, headers=talk.bearer(opened["token"]))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"] == "no-store"
+    assert jpeg_size(answer.content) == Size(160, 90)
+    control = (await site.client.get(where, headers=talk.bearer(opened["token"]))).json()["control"]
+    assert (control["version"], control["prompts"][0]["text"]) == (1, "ink")
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "expected"),
+    [
+        ("viewer_token", {"prompt": "fire"}, (403, "not_allowed")),
+        ("token", {"promt": "fire"}, (422, "unknown_field")),
+        ("token", {"params": {"steps": 63}}, (422, "invalid_value")),
+        ("token", {"prompt": "x" * 2001}, (422, "prompt_too_long")),
+    ],
+)
+async def test_a_preview_that_nobody_may_or_can_make_is_refused(site, talk, token, body, expected) -> None:
+    opened = await site.open(source="sample")
+    where = f"/v1/sessions/{opened['id']}/preview.jpg"
+    refused(await site.client.post(where, json=body, headers=talk.bearer(opened[token])), *expected)
+
+
+async def test_a_preview_never_shows_a_camera_that_the_session_hides(site, talk) -> None:
+    opened = await site.open()
+    where = f"/v1/sessions/{opened['id']}"
+    async with connect(site.address, session=opened["id"], token=opened["token"], publish=True) as live:
+        answer = None
+        while answer is None or answer.status_code == 200:  # from words alone, before the camera is there
+            await live.publish(np.full((64, 64, 3), 90, np.uint8))
+            answer = await site.client.post(f"{where}/preview.jpg", json={}, headers=talk.bearer(opened["token"]))
+    refused(answer, 403, "camera_not_visible")
 
 
 async def test_a_full_queue_is_503_and_says_when_to_come_back(start_site) -> None:

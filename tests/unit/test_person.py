@@ -1,8 +1,12 @@
 """The person mask: the real network, what is laid over what, and the file itself."""
 
 import io
+import shutil
 import tarfile
+import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from liveglass.engine.options import check_apply
 from liveglass.engine.person import model_file
 from liveglass.engine.person.masker import PersonMasker
 from liveglass.engine.person.matting import Matte, Matting
+from liveglass.engine.person.supply import MaskSupply
 
 
 def source(picture, seq=1, at=0.0):
@@ -165,6 +170,74 @@ def package(path, content: bytes) -> str:
         member.size = len(content)
         archive.addfile(member, io.BytesIO(content))
     return path.as_uri()
+
+
+class Fetcher:
+    """What fetches the network, held until the test lets it go."""
+
+    def __init__(self, *, comes: bool = True) -> None:
+        self.comes = comes
+        self.calls = 0
+        self.told = threading.Event()
+        self.may_end = threading.Event()
+
+    def __call__(self, folder: Path, tell: Callable[[str], None]) -> Path:
+        self.calls += 1
+        tell("1.0 of 4.0 MB")
+        self.told.set()
+        self.may_end.wait(10)
+        if not self.comes:
+            raise Unavailable("person-mask cannot be fetched: no way there.", hint="Put it there.")
+        return Path(shutil.copy(network(), folder))
+
+
+def fetchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fetch-mask"]
+
+
+def ended() -> None:
+    for thread in fetchers():
+        thread.join(10)
+
+
+def test_the_first_use_fetches_the_mask_once_and_tells_how_far_it_is(tmp_path) -> None:
+    get = Fetcher()
+    supply = MaskSupply(tmp_path, may_fetch=True, get=get)
+    assert supply.can_mask
+    assert not fetchers(), "nothing is fetched before it is needed"
+    matting = Matting(supply.masker, Here())
+    matting.submit(source(portrait()), lambda _: None)
+    assert matting.newest(None) is None
+    assert "Apache-2.0" in matting.fault or "being fetched" in matting.fault
+    assert get.told.wait(10)
+    matting.submit(source(portrait()), lambda _: None)
+    assert "1.0 of 4.0 MB" in matting.fault
+    get.may_end.set()
+    ended()
+    matting.submit(source(portrait()), lambda _: None)
+    assert matting.newest(None) is not None
+    assert not matting.fault
+    assert get.calls == 1
+
+
+def test_what_cannot_be_fetched_is_told_and_not_asked_for_again_at_every_picture(tmp_path) -> None:
+    get = Fetcher(comes=False)
+    get.may_end.set()
+    matting = Matting(MaskSupply(tmp_path, may_fetch=True, get=get).masker, Here())
+    for _ in range(3):
+        matting.submit(source(portrait()), lambda _: None)
+        ended()
+    assert get.calls == 1
+    assert "no way there" in matting.fault
+    assert "Put it there." in matting.fault
+
+
+def test_a_server_that_may_not_fetch_has_a_mask_only_where_it_lies(tmp_path) -> None:
+    assert not MaskSupply(tmp_path, may_fetch=False).can_mask
+    shutil.copy(network(), tmp_path)
+    supply = MaskSupply(tmp_path, may_fetch=False)
+    assert supply.can_mask
+    assert supply.masker().alpha(portrait()).max() > 0.9
 
 
 def test_the_file_is_fetched_checked_and_kept(tmp_path) -> None:

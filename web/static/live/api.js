@@ -59,6 +59,19 @@ export function openSession(server, body = {}, { name = "", token = "" } = {}) {
 }
 
 /**
+ * A small picture of what a change would make, without making it.
+ *
+ * @param {import("./live.js").Credentials} credentials
+ * @param {Record<string, unknown>} change  as `PATCH` takes it
+ * @returns {Promise<Blob>} a JPEG, its longer side 160 pixels
+ * @throws {LiveError} a refusal, or `unreachable`
+ */
+export async function preview({ server, session, token }, change) {
+  const url = new URL(`/v1/sessions/${encodeURIComponent(session)}/preview.jpg`, server);
+  return (await ask(url, { method: "POST", token, body: JSON.stringify(change), type: "application/json" })).blob();
+}
+
+/**
  * @param {string} server
  * @param {string} [token]
  * @returns {Promise<import("./protocol.js").Model[]>}

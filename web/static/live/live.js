@@ -4,7 +4,7 @@
  * no picture itself.
  */
 
-import { call, listModels, openSession } from "./api.js";
+import { call, listModels, openSession, preview } from "./api.js";
 import { Carriage } from "./carriage.js";
 import { Emitter } from "./emitter.js";
 import { LiveError } from "./errors.js";
@@ -181,6 +181,17 @@ export class Live extends Emitter {
   async end() {
     const { server, session, token } = this.credentials;
     await call(server, `/v1/sessions/${encodeURIComponent(session)}`, { method: "DELETE", token });
+  }
+
+  /**
+   * A small picture of what a change would make of the newest source; nothing changes by it.
+   *
+   * @param {Record<string, unknown>} change  as `PATCH` takes it: prompt, params
+   * @returns {Promise<Blob>} a JPEG, its longer side 160 pixels
+   * @throws {LiveError}
+   */
+  preview(change) {
+    return preview(this.credentials, change);
   }
 
   undo = () => this.command({ type: "history.undo" });

@@ -4,6 +4,7 @@
 
 import { button, byId, element, input, make, select } from "./dom.js";
 import { PAINTED } from "./receipts.js";
+import { Tiles } from "./tiles.js";
 
 const SEND_EVERY_MS = 60;
 const MAX_SEED = 2 ** 32 - 1;
@@ -14,6 +15,7 @@ export class Desk {
   /** @type {import("../live/protocol.js").Model | null} */
   #model = null;
   #prompt = byId("prompt", HTMLTextAreaElement);
+  #tiles = new Tiles(element("looks"));
   #seedLocked = true;
   /** @type {Record<string, number>} */
   #unsent = {};
@@ -51,6 +53,7 @@ export class Desk {
     this.#live = live;
     live.on("hello", ({ applies = ["all"] }) => this.#offerApplies(applies));
     live.on("control", (control) => this.#show(control));
+    this.#tiles.use(live);
   }
 
   /** @param {import("../live/protocol.js").Model} model */
@@ -63,7 +66,9 @@ export class Desk {
     select("steps").value = String(model.default_steps);
     element("guidance-field").hidden = !model.controls["guidance"];
     element("negative-field").hidden = !model.controls["negative"];
-    element("looks").replaceChildren(...model.looks.map((look, i) => this.#lookChip(look.name, i)));
+    const tiles = model.looks.map((look, i) => this.#tile(look, i));
+    element("looks").replaceChildren(...tiles.map((tile) => tile.button));
+    this.#tiles.show(tiles);
     element("words").replaceChildren(...this.#wordGroups(model.vocabulary));
     this.#markWords();
   }
@@ -166,15 +171,15 @@ export class Desk {
     element("strength-value").textContent = strength.toFixed(2);
   }
 
-  /** @param {string} name @param {number} place */
-  #lookChip(name, place) {
-    const chip = make("button", { type: "button", className: "chip" });
-    if (place < 9) chip.append(make("kbd", { textContent: String(place + 1) }));
-    chip.append(name);
-    chip.hidden = Boolean(this.#model?.looks[place]?.apply); // until the server says that it can
-    chip.setAttribute("aria-pressed", "false");
-    chip.addEventListener("click", () => this.takeLook(place));
-    return chip;
+  /** @param {import("../live/protocol.js").Look} look @param {number} place @returns {import("./tiles.js").Tile} */
+  #tile(look, place) {
+    const canvas = make("canvas");
+    const name = make("span", {}, place < 9 ? [make("kbd", { textContent: String(place + 1) }), look.name] : [look.name]);
+    const button = make("button", { type: "button", className: "tile" }, [canvas, name]);
+    button.hidden = Boolean(look.apply); // until the server says that it can
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => this.takeLook(place));
+    return { look, button, canvas };
   }
 
   /** Lists of words become chips; what else a vocabulary tells (synonyms) is not for tapping. @param {Record<string, unknown>} vocabulary */
