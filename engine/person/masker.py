@@ -1,4 +1,4 @@
-"""Where the person is in a camera picture: MediaPipe's selfie segmentation through OpenCV, steadied and sharpened.
+"""Where the person is in a camera picture: MediaPipe's selfie segmentation by LiteRT, steadied and sharpened.
 
 The network (Apache-2.0, 250 kB) answers at 256x144 whatever the picture's shape. Its answer is steadied over time, so
 that only what changes much changes at once, and brought up to the picture's size along the picture's own edges (fast
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]  # LiteRT ships no types
 from numpy.typing import ArrayLike, NDArray
 
 from liveglass.engine.frame import Pixels
@@ -31,18 +32,23 @@ class PersonMasker:
         model: the `.tflite` file.
 
     Raises:
-        cv2.error: the file is not a network that OpenCV reads.
+        ValueError: the file is not a network.
     """
 
     def __init__(self, model: Path) -> None:
-        self._net = cv2.dnn.readNetFromTFLite(str(model))
+        # One thread: a second one spins at barriers that the model's own threads are waiting for the core of.
+        self._net = Interpreter(str(model), num_threads=1)
+        self._net.allocate_tensors()
+        self._enters = self._net.get_input_details()[0]["index"]
+        self._leaves = self._net.get_output_details()[0]["index"]
         self._steady: Alpha | None = None
 
     def alpha(self, picture: Pixels) -> Alpha:
         """The person in `picture` (uint8 [H, W, 3] RGB)."""
         small = cv2.resize(picture, _INPUT, interpolation=cv2.INTER_AREA)
-        self._net.setInput(cv2.dnn.blobFromImage(small, 1 / 255))
-        answer = _floats(self._net.forward()).reshape(_INPUT[::-1])
+        self._net.set_tensor(self._enters, small[None] * np.float32(1 / 255))
+        self._net.invoke()
+        answer = _floats(self._net.get_tensor(self._leaves)).reshape(_INPUT[::-1])
         return _along_edges(self._steadied(answer), picture)
 
     def _steadied(self, answer: Alpha) -> Alpha:

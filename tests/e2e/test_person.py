@@ -107,7 +107,7 @@ async def test_the_studio_offers_to_keep_me_where_the_server_can(
     try:
         studio = Studio(await context.new_page())
         await studio.go(server.url)
-        await studio.page.click("#looks button:has-text('Keep me, paint a sunset')")
+        await studio.page.click("#looks button:has-text('Keep me · sunset')")
         await studio.until("document.querySelector('#receipts .phases')?.textContent.includes('settled')")
         assert "painted: the room, and I stay" in await studio.page.locator("#receipts .what").first.inner_text()
         assert await studio.page.locator("#apply").input_value() == "background"

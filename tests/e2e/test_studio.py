@@ -11,6 +11,16 @@ from e2e.server import Server, bearer, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+TILE_COLOURS = """
+Object.fromEntries([...document.querySelectorAll("#looks .tile:not([hidden])")].map((tile) => {
+  const canvas = tile.querySelector("canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const sums = [0, 0, 0];
+  for (let i = 0; i < data.length; i++) if (i % 4 < 3) sums[i % 4] += data[i];
+  return [tile.textContent.replace(/^[0-9]/, ""), sums.map((sum) => sum / (data.length / 4))];
+}))
+"""
+
 
 async def test_the_studio_opens_already_generating_the_sample(studio: Studio, nano: Server) -> None:
     view = await nano.session(studio.session, studio.token)
@@ -107,6 +117,24 @@ async def test_receipts_and_their_notes_move_nothing_else_on_the_desk(studio: St
     await studio.until("document.querySelectorAll('#receipts li').length === 3")
 
     assert await studio.page.locator("#strength").bounding_box() == before
+
+
+async def test_looks_are_tiles_of_ones_own_picture_and_change_nothing_until_they_are_taken(
+    studio: Studio, nano: Server
+) -> None:
+    await studio.until(
+        "[...document.querySelectorAll('#looks .tile:not([hidden]) canvas')].every((c) => c.width === 160)"
+    )
+    means = await studio.page.evaluate(TILE_COLOURS)
+    red, green, blue = means["Night vision"]
+    assert green > 1.3 * max(red, blue), "night vision is green"
+    red, green, blue = means["Thermal"]
+    assert red > 1.3 * blue, "thermal is warm"
+    view = await nano.session(studio.session, studio.token)
+    assert view["control"]["version"] == 1
+    await studio.page.click("#looks .tile:has-text('Night vision')")
+    await studio.until("document.getElementById('version').textContent === 'version 2'")
+    assert await studio.page.locator("#looks .tile[aria-pressed=true]").inner_text() == "6\nNight vision"
 
 
 async def test_undo_brings_the_words_back_from_the_keyboard(studio: Studio) -> None:

@@ -182,9 +182,10 @@ export class Desk {
     return { look, button, canvas };
   }
 
-  /** Lists of words become chips; what else a vocabulary tells (synonyms) is not for tapping. @param {Record<string, unknown>} vocabulary */
+  /** Words that mean something become chips; synonyms and fillers are not for tapping. @param {Record<string, unknown>} vocabulary */
   #wordGroups(vocabulary) {
-    return Object.entries(vocabulary).flatMap(([name, words]) => (Array.isArray(words) ? [this.#wordGroup(name, words)] : []));
+    const groups = Object.entries(vocabulary).filter(([name]) => name !== "fillers");
+    return groups.flatMap(([name, words]) => (Array.isArray(words) ? [this.#wordGroup(name, words)] : []));
   }
 
   /** @param {string} name @param {string[]} words */
