@@ -109,6 +109,8 @@ class Stats(msgspec.Struct, frozen=True, tag_field="type", tag="stats"):
         missed, replaced, dropped: since the session opened.
         latency: milliseconds for each stage.
         motion_age, content_age: milliseconds from the source pictures to the hand-off, on the server's clock.
+        flicker: how much generated pictures change where the source stands still, in levels of 255.
+        warp_error: how much they change beyond the source's own motion, in levels.
     """
 
     out_fps: float
@@ -120,6 +122,8 @@ class Stats(msgspec.Struct, frozen=True, tag_field="type", tag="stats"):
     latency: dict[str, Percentiles]
     motion_age: Percentiles | None
     content_age: Percentiles | None
+    flicker: float | None = None
+    warp_error: float | None = None
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):

@@ -91,6 +91,18 @@ class Stages(msgspec.Struct, frozen=True, array_like=True):
         return self.begin + self.denoise + self.finish
 
 
+class Steady(msgspec.Struct, frozen=True, array_like=True):
+    """How steady two generated pictures in a row are, in levels of 255.
+
+    Attributes:
+        flicker: mean change where the camera's picture stands still; None where next to nothing does.
+        warp_error: mean change that the camera's own motion does not account for.
+    """
+
+    flicker: float | None
+    warp_error: float
+
+
 class Provenance(msgspec.Struct, frozen=True, array_like=True):
     """Everything that made a generated picture.
 

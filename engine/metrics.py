@@ -11,6 +11,7 @@ _FINE = (
     1.0, 2.0, 5.0,
 )  # fmt: skip
 _COARSE = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+_LEVELS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0)
 
 
 class Metrics:
@@ -60,6 +61,18 @@ class Metrics:
             "liveglass_prompt_to_picture_seconds",
             "From a change of control to the hand-off of its first frame.",
             buckets=_FINE,
+            registry=r,
+        )
+        self.flicker = Histogram(
+            "liveglass_flicker_levels",
+            "Change of generated pictures where the source stands still, of 255 levels, once a second a session.",
+            buckets=_LEVELS,
+            registry=r,
+        )
+        self.warp_error = Histogram(
+            "liveglass_warp_error_levels",
+            "Change of generated pictures beyond the source's own motion, of 255 levels, once a second a session.",
+            buckets=_LEVELS,
             registry=r,
         )
         self.generated = Counter("liveglass_frames_generated", "Frames that the model finished.", registry=r)

@@ -1,7 +1,6 @@
 """What the command line offers besides serving: the models, the benchmarks, the trainer. Loads no model itself."""
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,5 +98,4 @@ def train(rest: list[str]) -> int:
         )
     from liveglass.engine.training import cli  # noqa: PLC0415 - imports torch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     return int(cli.main(rest) or 0)

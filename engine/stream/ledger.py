@@ -3,7 +3,7 @@
 import threading
 
 from liveglass.engine.events import Stats
-from liveglass.engine.frame import OutputFrame, Stages
+from liveglass.engine.frame import OutputFrame, Stages, Steady
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.stream.measure import Meter
 
@@ -29,6 +29,14 @@ class Ledger:
             if name != "queue" or has_source:
                 self.stage(name, getattr(stages, name))
         self._metrics.generated.inc()
+
+    def steady(self, steady: Steady) -> None:
+        """How steady two generated pictures were."""
+        with self._lock:
+            self._meter.steady(steady)
+        self._metrics.warp_error.observe(steady.warp_error)
+        if steady.flicker is not None:
+            self._metrics.flicker.observe(steady.flicker)
 
     def replaced(self, n: int) -> None:
         """`n` unread inputs gave way to newer ones."""

@@ -4,11 +4,12 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 
 from liveglass.engine.events import Percentiles, Stats
-from liveglass.engine.frame import FrameKind, OutputFrame
+from liveglass.engine.frame import FrameKind, OutputFrame, Steady
 from liveglass.engine.worker.cost import percentile
 
 WINDOW_S = 5.0
 STAGE_SAMPLES = 240
+_STEADY_SAMPLES = 5
 FEWEST_SAMPLES = 24
 """Below so many a percentile is not told."""
 
@@ -34,11 +35,16 @@ class Meter:
         self.replaced = 0
         self.dropped = 0
         self._slots: deque[_Slot] = deque()
+        self._steady: deque[Steady] = deque(maxlen=_STEADY_SAMPLES)
         self._stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=STAGE_SAMPLES))
 
     def stage(self, name: str, seconds: float) -> None:
         """A frame spent `seconds` in stage `name`."""
         self._stages[name].append(seconds)
+
+    def steady(self, steady: Steady) -> None:
+        """How steady two generated pictures were."""
+        self._steady.append(steady)
 
     def slot(self, output: OutputFrame, at: float) -> tuple[float | None, float | None]:
         """`output` was handed over at `at`; returns its motion and content age in seconds, where it has a source."""
@@ -75,7 +81,13 @@ class Meter:
             },
             motion_age=percentiles_ms([slot.motion_age for slot in recent if slot.motion_age is not None]),
             content_age=percentiles_ms([slot.content_age for slot in recent if slot.content_age is not None]),
+            flicker=_mean([steady.flicker for steady in self._steady if steady.flicker is not None]),
+            warp_error=_mean([steady.warp_error for steady in self._steady]),
         )
+
+
+def _mean(levels: list[float]) -> float | None:
+    return round(sum(levels) / len(levels), 2) if levels else None
 
 
 def percentiles_ms(seconds: list[float]) -> Percentiles | None:

@@ -313,6 +313,8 @@ class Session:
             self._scheduler.offer(Frame(self._frame_seq, frozen(pixels), now, provenance))
             self._metrics.late.inc(self._scheduler.late - late)
         self._ledger.generated(stages, has_source=provenance.source is not None)
+        if generated.steady is not None:
+            self._ledger.steady(generated.steady)
 
     def failed(self, error: LiveglassError) -> None:
         """The worker could not make a frame of this session; listeners hear the same of it at most once a second."""

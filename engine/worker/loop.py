@@ -286,7 +286,9 @@ class WorkerLoop:
             inspect(picture, stream.size, from_flat_source=adapter.spec.passes_camera)
             cell = self._cells.take()
             self._outbound.view(cell, stream.size)[:] = picture
-            self._send(m.Generated(stream.session, cell, stream.provenance(self._epoch, stages), clock.now()))
+            provenance, source = stream.provenance(self._epoch, stages), stream.source_view(self._inbound)
+            self._send(m.Generated(stream.session, cell, provenance, clock.now(), stream.take_steady()))
+            stream.look(source, picture, clock.now())
         return True
 
     def _is_superseded(self, cohort: Sequence[StreamWork]) -> bool:

@@ -4,7 +4,7 @@ import msgspec
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ErrorBody
-from liveglass.engine.frame import Provenance, Size, SourceStamp
+from liveglass.engine.frame import Provenance, Size, SourceStamp, Steady
 from liveglass.engine.worker.cost import CostTable
 
 
@@ -99,12 +99,17 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Generated(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A finished frame is in outbound `cell`, which belongs to the server until it is freed."""
+    """A finished frame is in outbound `cell`, which belongs to the server until it is freed.
+
+    Attributes:
+        steady: once a second, of the frames before it.
+    """
 
     session: str
     cell: int
     provenance: Provenance
     finished_at: float
+    steady: Steady | None = None
 
 
 class SourceDone(msgspec.Struct, frozen=True, array_like=True, tag=True):

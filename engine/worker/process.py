@@ -46,8 +46,12 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
 def model_threads(wanted: int) -> int:
     """CPU threads for the model: as wanted, else all cores but one, which belongs to the server and to the browser."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return wanted or max(1, cores - 1)
+    return wanted or max(1, cpu_cores() - 1)
+
+
+def cpu_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def run_process(connection: Connection, inbound: Ring, outbound: Ring, settings: WorkerSettings) -> None:

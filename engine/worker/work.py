@@ -7,11 +7,12 @@ import numpy as np
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
-from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages
+from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages, Steady
 from liveglass.engine.models.base import Cond, ModelAdapter
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRunning
 from liveglass.engine.worker.ring import Ring
+from liveglass.engine.worker.steadiness import Steadiness
 
 _LEAD_S = 1 / 24
 """A transition counts from one slot before its first frame, so that this frame shows a part of it already."""
@@ -66,6 +67,8 @@ class StreamWork:
         self._just_abandoned = False
         self._rested = False
         self._transition = _Transition()
+        self._steadiness = Steadiness()
+        self._steady: Steady | None = None
         self._noise: tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] | None = None
 
     @classmethod
@@ -161,6 +164,16 @@ class StreamWork:
     def source_view(self, inbound: Ring) -> Pixels | None:
         """The pinned source picture, uint8 [H, W, 3]; None where the frame comes from words alone."""
         return inbound.view(self._current[0], self.size) if self._current else None
+
+    def look(self, source: Pixels | None, picture: Pixels, now: float) -> None:
+        """See how steady the pictures are; the frame that `picture` belongs to has gone out already."""
+        if source is not None:
+            self._steady = self._steadiness.look(source, picture, self.pinned.control.version, now) or self._steady
+
+    def take_steady(self) -> Steady | None:
+        """What was seen lately, once."""
+        steady, self._steady = self._steady, None
+        return steady
 
     def is_superseded(self) -> bool:
         """Whether a newer version (or a rest) came in, and giving up is allowed."""

@@ -47,6 +47,8 @@
  * @property {Record<string, Percentiles>} latency
  * @property {Percentiles | null} motion_age
  * @property {Percentiles | null} content_age
+ * @property {number | null} [flicker]  change where the source stands still, in levels of 255
+ * @property {number | null} [warp_error]  change beyond the source's own motion, in levels of 255
  *
  * @typedef {{id: string, version: number, effective: Record<string, unknown>, notes?: string[]}} Accepted
  * @typedef {{version: number, slot: number, latency_ms: number}} Applied

@@ -100,6 +100,7 @@ export class Hud {
       ["Motion age, p50 / p95", ages(motion)],
       ["Content age, p50 / p95", ages(content)],
       ["Prompt to picture", this.#promptMs === null ? DASH : `${Math.round(this.#promptMs)} ms`],
+      ["Flicker · warp error", stats ? `${fixed(stats.flicker ?? undefined, 1)} · ${fixed(stats.warp_error ?? undefined, 1)} of 255` : DASH],
       ["Missed · replaced · dropped", stats ? `${stats.missed} · ${stats.replaced} · ${stats.dropped}` : DASH],
       ["Shown here", `${this.#shownFps} fps, ${this.#skipped} skipped`],
       ["Camera in", this.#rate ? `${this.#rate.sent} of ${this.#rate.seen} fps sent` : DASH],
