@@ -7,24 +7,29 @@ model in `model/` (and wherever `--export` says).
 import argparse
 import copy
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
+from torch.multiprocessing.spawn import start_processes
 
 from liveglass.engine.models.nano.model import NanoModel
 from liveglass.engine.training.distil import Distil
 from liveglass.engine.training.evaluate import evaluate, table
-from liveglass.engine.training.examples import Examples
+from liveglass.engine.training.evaluator import stored_evaluator
+from liveglass.engine.training.examples import Examples, draw_layouts
 from liveglass.engine.training.export import export
-from liveglass.engine.training.loop import Phase, Settings, fit
+from liveglass.engine.training.loop import Phase, Settings, first, fit
 from liveglass.engine.training.photographs import training_photographs
 from liveglass.engine.training.pictures import pool
 from liveglass.engine.training.sheets import save_galleries, save_sheets
 from liveglass.engine.training.teacher import Teacher
+from liveglass.engine.worker.process import cpu_cores
 
 JOINT_SHARE = 0.6
 """Part of `--minutes` that `all` gives to the joint phase; distillation has the rest."""
@@ -39,19 +44,21 @@ class Size:
         picture_side: of a pool picture, pixels.
         wishes: prompts in a batch of styles.
         side: of a training crop.
-        scenes: pictures in a batch of scenes.
-        shape: of scene pictures; None: several.
+        scenes: pictures in a batch of scenes that are decoded.
+        shape: of those; None: several.
+        layouts: pictures of each scene drawn beforehand for their latents.
     """
 
-    pictures: int = 500
+    pictures: int = 600
     picture_side: int = 256
     wishes: int = 6
     side: int = 128
-    scenes: int = 3
+    scenes: int = 1
     shape: tuple[int, int] | None = None
+    layouts: int = 150
 
 
-TINY = Size(pictures=4, picture_side=96, wishes=2, side=64, scenes=1, shape=(64, 96))
+TINY = Size(pictures=4, picture_side=96, wishes=2, side=64, shape=(64, 96), layouts=1)
 
 
 def tell(line: str) -> None:
@@ -60,16 +67,35 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
+def _kept(path: Path, what: str, seed: int, draw: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What `draw` makes, drawn once and kept at `path`."""
+    if path.exists():
+        kept: NDArray[np.uint8] = np.load(path)
+        return kept
+    tell(f"data  drawing {what}")
+    torch.manual_seed(seed)
+    drawn = draw()
+    np.save(path, drawn)
+    return drawn
+
+
 def _pictures(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
     path = folder / f"pictures-{size.pictures}-{size.picture_side}-{seed}.npy"
-    if path.exists():
-        stored: NDArray[np.uint8] = np.load(path)
-        return stored
-    tell(f"data  drawing {size.pictures} pictures")
-    torch.manual_seed(seed)
-    pictures = pool(training_photographs(), size.pictures, size.picture_side)
-    np.save(path, pictures)
-    return pictures
+    what = f"{size.pictures} pictures"
+    return _kept(path, what, seed, lambda: pool(training_photographs(), size.pictures, size.picture_side))
+
+
+def _layouts(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
+    path = folder / f"layouts-{size.layouts}-{seed}.npy"
+    return _kept(path, f"{size.layouts} layouts of each scene", seed, lambda: draw_layouts(size.layouts))
+
+
+def _examples(arguments: argparse.Namespace, size: Size, phase: int) -> Examples:
+    """The examples of one phase, others in every process."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    pictures = _pictures(arguments.run, size, arguments.seed)
+    layouts = _layouts(arguments.run, size, arguments.seed)
+    return Examples(pictures, arguments.seed + phase + 1000 * rank, layouts)
 
 
 def _train(arguments: argparse.Namespace, model: NanoModel, phase: Phase, seconds: float) -> NanoModel:
@@ -82,6 +108,8 @@ def _train(arguments: argparse.Namespace, model: NanoModel, phase: Phase, second
         _export(arguments, average)
 
     average = fit(model, phase, Settings(folder, seconds, look_every_s=arguments.look_minutes * 60), tell, look)
+    if not first():
+        return average
     _export(arguments, average)
     if not arguments.tiny:
         save_sheets(average, folder / "sheets", f"{phase.name}-final")
@@ -100,7 +128,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, default=Path("runs/nano"), help="folder of this run; a run resumes")
     parser.add_argument("--minutes", type=float, default=150.0, help="budget, wall clock")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: as many as there are")
+    parser.add_argument("--processes", type=int, default=0, help="that train together; 0: one for each CPU core")
     parser.add_argument("--tiny", action="store_true", help="a toy run that takes seconds, to see that all works")
     parser.add_argument("--export", type=Path, default=None, help="also export the model here as it gets better")
     parser.add_argument("--look-minutes", type=float, default=5.0, help="between sample sheets")
@@ -109,19 +137,20 @@ def _options() -> argparse.ArgumentParser:
 
 def _teach(arguments: argparse.Namespace, seconds: float) -> None:
     size = TINY if arguments.tiny else Size()
-    examples = Examples(_pictures(arguments.run, size, arguments.seed), arguments.seed)
+    examples = _examples(arguments, size, 0)
+    torch.manual_seed(arguments.seed)
     model = NanoModel(trained_steps=(4,)).to(memory_format=torch.channels_last)
     _train(arguments, model, Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
 
 
 def _distil(arguments: argparse.Namespace, seconds: float) -> None:
     size = TINY if arguments.tiny else Size()
-    examples = Examples(_pictures(arguments.run, size, arguments.seed), arguments.seed + 1)
+    examples = _examples(arguments, size, 1)
     stored = torch.load(arguments.run / f"{Teacher.name}.pt", weights_only=True)
     teacher = NanoModel().to(memory_format=torch.channels_last)
     teacher.load_state_dict(stored["average"])
     student = copy.deepcopy(teacher)
-    phase = Distil(teacher, examples, size.wishes, size.side, scenes=max(1, size.scenes - 1), shape=size.shape)
+    phase = Distil(teacher, examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape)
     _train(arguments, student, phase, seconds)
 
 
@@ -133,29 +162,48 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if (folder / f"{Teacher.name}.pt").exists():
         teacher = NanoModel()
         teacher.load_state_dict(torch.load(folder / f"{Teacher.name}.pt", weights_only=True)["average"])
-    text = table(evaluate(student, teacher))
+    judge = stored_evaluator(folder / "evaluator.pt", _pictures(folder, Size(), arguments.seed), arguments.seed, tell)
+    text = table(evaluate(student, judge, teacher))
     (folder / "evaluation.md").write_text(text + "\n", encoding="utf-8")
     save_galleries(student, folder / "sheets")
     tell(text)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """The phases of one command, in one process of perhaps several."""
+    seconds = arguments.minutes * 60
+    joint = seconds * JOINT_SHARE if arguments.command == "all" else seconds
+    if arguments.command in {"teacher", "all"}:
+        _teach(arguments, joint)
+    if arguments.command in {"distil", "all"}:
+        _distil(arguments, seconds - joint if arguments.command == "all" else seconds)
+
+
+def _member(rank: int, arguments: argparse.Namespace, meeting: str) -> None:
+    """One of several processes; they find each other through a file."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=arguments.processes)
+    try:
+        _run(arguments)
+    finally:
+        dist.destroy_process_group()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = _options().parse_args(argv)
     arguments.run.mkdir(parents=True, exist_ok=True)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
-    seconds = arguments.minutes * 60
-    if arguments.command == "teacher":
-        _teach(arguments, seconds)
-    elif arguments.command == "distil":
-        _distil(arguments, seconds)
-    elif arguments.command == "all":
-        _teach(arguments, seconds * JOINT_SHARE)
-        _distil(arguments, seconds * (1 - JOINT_SHARE))
-    else:
+    if arguments.command == "evaluate":
         _evaluate(arguments)
+        return 0
+    _examples(arguments, TINY if arguments.tiny else Size(), 0)
+    arguments.processes = arguments.processes or cpu_cores()
+    if arguments.processes == 1:
+        _run(arguments)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = f"{folder}/meeting"
+        start_processes(_member, (arguments, meeting), arguments.processes)  # type: ignore[no-untyped-call]
     return 0
 
 

@@ -14,7 +14,8 @@ from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import to_latent
 from liveglass.engine.training.examples import Batch, Examples
 from liveglass.engine.training.generate import Painter, latent_noise, texture_noise
-from liveglass.engine.training.losses import hue_loss, pixel_loss, texture_loss
+from liveglass.engine.training.losses import hue_loss, pixel_loss, texture_loss, weave_loss
+from liveglass.engine.training.teacher import drawn_steps
 
 TEACHER_SIGMAS = tuple(torch.linspace(1, 0.25, 8).tolist())
 STEP_SHARES = {4: 0.6, 2: 0.2, 1: 0.2}
@@ -48,7 +49,7 @@ class Distil:
         wishes: int = 6,
         side: int = 128,
         *,
-        scenes: int = 2,
+        scenes: int = 1,
         shape: tuple[int, int] | None = None,
     ) -> None:
         self._teacher = copy.deepcopy(teacher).eval().requires_grad_(requires_grad=False)
@@ -56,44 +57,62 @@ class Distil:
         self._wishes, self._side, self._scenes, self._shape = wishes, side, scenes, shape
 
     def loss(self, model: NanoModel, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        """Two batches of five are scenes; the number of steps is drawn for each batch."""
-        steps = (4, 2, 1)[int(torch.multinomial(torch.tensor(tuple(STEP_SHARES.values())), 1).item())]
-        if step % 5 in {2, 4}:
-            small = self._shape is None and step % 5 == 4
-            scenes = self._examples.small_scenes() if small else self._examples.scenes(self._scenes, self._shape)
-            return self._loss(model, scenes, steps, slice(0, 2 if small else 1))
-        return self._loss(model, self._examples.styles(self._wishes, 1, self._side), steps, slice(None))
+        """Of six batches four are styles, one is scenes that are decoded, one is layouts."""
+        steps = drawn_steps(STEP_SHARES)
+        match step % 6:
+            case 2:
+                return self._scenes_loss(model, self._examples.scenes(self._scenes, self._shape), steps, decoded=True)
+            case 5:
+                return self._scenes_loss(model, self._examples.layouts(self._wishes), steps, decoded=False)
+            case _:
+                return self._styles_loss(model, self._examples.styles(self._wishes, 1, self._side), steps)
 
-    def _loss(self, model: NanoModel, batch: Batch, steps: int, decoded: slice) -> tuple[Tensor, Mapping[str, float]]:
-        count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
-        camera = batch.camera.contiguous(memory_format=torch.channels_last)
-        start, noise = latent_noise(count, height, width), texture_noise(count, height, width)
-        latent_goal, goal = self._goals(batch, camera, start, noise)
-        student = Painter(model, batch.prompts, camera, batch.strength, batch.present, window=batch.window)
-        arrived = student.roll(start, SIGMAS[steps], steps)
+    def _styles_loss(self, model: NanoModel, batch: Batch, steps: int) -> tuple[Tensor, Mapping[str, float]]:
+        start, noise = _noise(batch)
+        student, arrived = _arrive(model, batch, start, steps)
         chance = ((batch.present > 0.5) & (batch.exact < 0.5)).float()
         trust = (1 - (1 - CHANCE_WEIGHT) * chance)[:, None, None, None]
-        distance = (trust * (arrived - latent_goal) ** 2).mean()
-        made = student.paint(arrived, noise, decoded)
-        fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact[decoded]
-        pixels, texture = pixel_loss(made, goal[decoded], fine), texture_loss(made, batch.target[decoded])
-        hue = hue_loss(made, goal[decoded])
-        kind = "styles" if batch.present[0] else "scenes"
-        loss = 2 * distance + pixels + TEXTURE_WEIGHT * texture + HUE_WEIGHT * hue
-        figures = {f"latent{steps}": distance, "pixels": pixels, "texture": texture, "hue": hue}
-        return loss, {f"{kind}_{name}": value.item() for name, value in figures.items()}
+        distance = (trust * (arrived - to_latent(batch.target)) ** 2).mean()
+        fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact
+        painted, figures = _compare(student.paint(arrived, noise), batch.target, batch.target, fine)
+        return 2 * distance + painted, {f"latent{steps}": distance.item(), **figures}
 
-    @torch.no_grad()
-    def _goals(self, batch: Batch, camera: Tensor, start: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Where each row should arrive, as latent and as picture."""
-        latent, picture = to_latent(batch.target), batch.target.clone()
-        rows = (batch.present < 0.5).nonzero()[:, 0]
-        if len(rows):
-            prompts = [batch.prompts[row] for row in rows.tolist()]
+    def _scenes_loss(
+        self, model: NanoModel, batch: Batch, steps: int, *, decoded: bool
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        start, noise = _noise(batch)
+        with torch.no_grad():
             teacher = Painter(
-                self._teacher, prompts, camera[rows], batch.strength[rows], batch.present[rows], window=batch.window
+                self._teacher, batch.prompts, batch.camera, batch.strength, batch.present, window=batch.window
             )
-            arrived = teacher.roll(start[rows], TEACHER_SIGMAS, 4)
-            latent[rows] = arrived
-            picture[rows] = teacher.paint(arrived, noise[rows]).clamp(0, 1)
-        return latent, picture
+            goal = teacher.roll(start, TEACHER_SIGMAS, 4)
+        student, arrived = _arrive(model, batch, start, steps)
+        distance = ((arrived - goal) ** 2).mean()
+        if not decoded:
+            return 2 * distance, {f"scene_latent{steps}": distance.item()}
+        with torch.no_grad():
+            picture = teacher.paint(goal, noise).clamp(0, 1)
+        fine = torch.full((len(batch.prompts),), INEXACT_WEIGHT)
+        painted, figures = _compare(student.paint(arrived, noise), picture, batch.target, fine)
+        return 2 * distance + painted, {f"scene_{name}": value for name, value in figures.items()}
+
+
+def _noise(batch: Batch) -> tuple[Tensor, Tensor]:
+    count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
+    return latent_noise(count, height, width), texture_noise(count, height, width)
+
+
+def _arrive(model: NanoModel, batch: Batch, start: Tensor, steps: int) -> tuple[Painter, Tensor]:
+    """The student at the end of its own `steps` from `start`: its painter and its clean latent."""
+    camera = batch.camera.contiguous(memory_format=torch.channels_last)
+    painter = Painter(model, batch.prompts, camera, batch.strength, batch.present, window=batch.window)
+    return painter, painter.roll(start, SIGMAS[steps], steps)
+
+
+def _compare(made: Tensor, goal: Tensor, program: Tensor, fine: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a picture: pixels, hue and weave against its goal, texture against the program's."""
+    pixels, hue, weave = pixel_loss(made, goal, fine), hue_loss(made, goal), weave_loss(made, goal)
+    texture = texture_loss(made, program)
+    figures = {"pixels": pixels, "texture": texture, "hue": hue, "weave": weave}
+    loss = pixels + weave + TEXTURE_WEIGHT * texture + HUE_WEIGHT * hue
+    return loss, {name: value.item() for name, value in figures.items()}

@@ -3,23 +3,29 @@
 Everything is compared on the same noise. What is not measured is said to be not measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from liveglass.engine.models.nano import vocabulary
 from liveglass.engine.models.nano.model import NanoModel
-from liveglass.engine.models.nano.vocabulary import SCENES
 from liveglass.engine.training.distil import TEACHER_SIGMAS
-from liveglass.engine.training.fields import blur, luma
+from liveglass.engine.training.evaluator import Evaluator
+from liveglass.engine.training.examples import NAMES
 from liveglass.engine.training.generate import generate
-from liveglass.engine.training.losses import texture_loss
+from liveglass.engine.training.measures import noise_gain, pan_error, psnr, ssim, texture_distance, weave
+from liveglass.engine.training.pictures import ramps
+from liveglass.engine.training.scenes import SCENES
 from liveglass.engine.training.sheets import held_out
-from liveglass.engine.training.styles import COLOURS, STOCHASTIC, STYLES
+from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES
 
-_PHRASES = {"nightvision": "night vision"}
+Paint = Callable[[Tensor], Tensor]
+
+_PANS = (1, 3, 8)
+_PAN_ALLOWANCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over styles: closeness for exact ones, texture for stochastic ones (in grey levels)."""
+    """Means over styles: closeness for exact ones, texture for stochastic ones (in levels)."""
 
     psnr: float
     ssim: float
@@ -50,32 +56,6 @@ class Scores:
     def line(self) -> str:
         """All three, as the table has them."""
         return f"{self.psnr:.1f} dB / {self.ssim:.2f} / {self.texture:.1f}"
-
-
-def psnr(made: Tensor, target: Tensor) -> float:
-    """Mean peak signal-to-noise ratio in dB."""
-    errors = ((made - target) ** 2).mean((1, 2, 3)).clamp(min=1e-9)
-    return float((-10 * torch.log10(errors)).mean())
-
-
-def ssim(made: Tensor, target: Tensor) -> float:
-    """Structural similarity of brightness (Wang et al. 2004), Gaussian window of sigma 1.5."""
-    ours, theirs = luma(made), luma(target)
-    mean_ours, mean_theirs = blur(ours, 1.5), blur(theirs, 1.5)
-    var_ours = blur(ours * ours, 1.5) - mean_ours**2
-    var_theirs = blur(theirs * theirs, 1.5) - mean_theirs**2
-    covariance = blur(ours * theirs, 1.5) - mean_ours * mean_theirs
-    top = (2 * mean_ours * mean_theirs + 1e-4) * (2 * covariance + 9e-4)
-    return float((top / ((mean_ours**2 + mean_theirs**2 + 1e-4) * (var_ours + var_theirs + 9e-4))).mean())
-
-
-def texture_distance(made: Tensor, target: Tensor) -> float:
-    """Sliced Wasserstein distance of patches in grey levels, with fixed projections."""
-    state = torch.random.get_rng_state()
-    torch.manual_seed(5)
-    distance = float(texture_loss(made, target, 64)) * 255
-    torch.random.set_rng_state(state)
-    return distance
 
 
 def targets(camera: Tensor, seed: int) -> Mapping[str, Tensor]:
@@ -88,13 +68,17 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def _judged(claim: str, value: str, bar: str, passed: bool) -> Figure:
+    return Figure(claim, value, bar, "pass" if passed else "falls short")
+
+
 def score(
     model: NanoModel, camera: Tensor, wanted: Mapping[str, Tensor], steps: int, sigmas: Sequence[float] | None = None
 ) -> Scores:
     """Every style, compared with its program."""
     close, alike, texture = [], [], []
     for name, target in wanted.items():
-        prompts = [_PHRASES.get(name, name)] * len(camera)
+        prompts = [NAMES.get(name, name)] * len(camera)
         made = generate(model, prompts, camera, steps=steps, sigmas=sigmas)
         if name in STOCHASTIC:
             texture.append(texture_distance(made, target))
@@ -118,38 +102,137 @@ def colour_swaps(model: NanoModel, camera: Tensor) -> float:
 
 
 def seeds_differ(model: NanoModel) -> float:
-    """Mean difference between two seeds of the same scene, in grey levels."""
+    """Mean difference between two seeds of the same scene, in levels."""
     empty = torch.zeros(1, 3, 176, 320)
     distances = []
-    for scene in SCENES:
+    for scene in vocabulary.SCENES:
         one, two = (generate(model, [scene], empty, with_camera=False, seed=seed) for seed in (1, 2))
         distances.append(float((one - two).abs().mean()) * 255)
     return _mean(distances)
 
 
-def noise_gain(model: NanoModel, camera: Tensor) -> float:
-    """Output noise over input noise of a still picture with camera noise of 4 grey levels, mean over styles."""
-    torch.manual_seed(9)
-    first, second = ((camera + torch.randn_like(camera) * 4 / 255).clamp(0, 1) for _ in range(2))
-    into = float((first - second).std())
-    gains = []
-    for name in STYLES:
-        prompts = [_PHRASES.get(name, name)] * len(camera)
-        gains.append(float((generate(model, prompts, first) - generate(model, prompts, second)).std()) / into)
-    return _mean(gains)
+def style_prompts() -> list[tuple[str, str]]:
+    """Four prompts for each style as people write them, with the style that each asks for."""
+    extras = ("", ", blue", ", red", ", vivid", ", green", ", dark", ", gold", ", pink")
+    result = []
+    for index, name in enumerate(vocabulary.STYLES):
+        words = [name, *(word for word, meant in vocabulary.SYNONYMS.items() if meant == name)]
+        for turn in range(4):
+            said = words[turn % len(words)] + extras[(index + 3 * turn) % len(extras)]
+            result.append((f"a portrait in {said} style" if turn % 2 else said, vocabulary.token(name)))
+    return result
 
 
-def _judged(claim: str, value: str, bar: str, passed: bool) -> Figure:
-    return Figure(claim, value, bar, "pass" if passed else "falls short")
+def by_program(prompt: str, style: str, camera: Tensor) -> Tensor:
+    """What the style's program makes of `camera` for a prompt's colour and modifier."""
+    words = [word for word, known in vocabulary.tokens(prompt) if known]
+    colour = next((word for word in words if word in COLOURS), "")
+    picture = STYLES[style](camera, colour)
+    for word in words:
+        picture = MODIFIERS[word](picture) if word in MODIFIERS else picture
+    return picture.clamp(0, 1)
 
 
-def evaluate(student: NanoModel, teacher: NanoModel | None = None) -> list[Figure]:
+def styles_named(model: NanoModel, judge: Evaluator, camera: Tensor) -> tuple[float, float, dict[str, str]]:
+    """Share of pictures whose style the judge names: the model's and the programs'; what it took the model's for."""
+    names = tuple(STYLES)
+    ours, theirs, mistakes = [], [], {}
+    torch.manual_seed(7)
+    for prompt, style in style_prompts():
+        theirs += [float(said == style) for said in judge.names(by_program(prompt, style, camera), names)]
+        for said in judge.names(generate(model, [prompt] * len(camera), camera), names):
+            ours.append(float(said == style))
+            if said != style:
+                mistakes[style] = said
+    return _mean(ours), _mean(theirs), mistakes
+
+
+def scenes_named(model: NanoModel, judge: Evaluator) -> tuple[float, dict[str, str]]:
+    """Share of scenes from words alone, four seeds each, that the judge names, and what it took the others for."""
+    empty = torch.zeros(1, 3, 176, 320)
+    right, mistakes = [], {}
+    for scene in SCENES:
+        for seed in range(4):
+            made = generate(model, [NAMES.get(scene, scene)], empty, with_camera=False, seed=seed)
+            said = judge.names(made, tuple(SCENES))[0]
+            right.append(float(said == scene))
+            if said != scene:
+                mistakes[scene] = said
+    return _mean(right), mistakes
+
+
+def _by_words(model: NanoModel, name: str) -> Paint:
+    """What the model makes of pictures for the words of a style, from the same noise each time."""
+    return lambda shown: generate(model, [NAMES.get(name, name)] * len(shown), shown)
+
+
+def _by_program(name: str) -> Paint:
+    """What a style's program makes of pictures one by one, from the same seed each time."""
+
+    def paint(shown: Tensor) -> Tensor:
+        made = []
+        for picture in shown:
+            torch.manual_seed(3)
+            made.append(STYLES[name](picture[None], "").clamp(0, 1))
+        return torch.cat(made)
+
+    return paint
+
+
+def _noise_row(model: NanoModel, camera: Tensor) -> Figure:
+    gains = {name: noise_gain(_by_words(model, name), camera[:1]) for name in STYLES}
+    worst = max(gains, key=lambda name: gains[name])
+    mean = _mean(list(gains.values()))
+    return _judged(
+        "still camera, noise of 4 levels, after H.264: out / in, mean of the styles",
+        f"{mean:.2f} (worst: {worst} {gains[worst]:.2f})",
+        "≤ 0.5",
+        mean <= 0.5,
+    )
+
+
+def _pan_row(model: NanoModel, step: int) -> Figure:
+    wide = held_out(176, 400)[1:]
+    ours = {name: pan_error(_by_words(model, name), wide, step, 320) for name in STYLES}
+    theirs = {name: pan_error(_by_program(name), wide, step, 320) for name in STYLES}
+    worst = max(STYLES, key=lambda name: ours[name] - theirs[name])
+    over = ours[worst] - theirs[worst]
+    return _judged(
+        f"pan of {step} px a frame, motion-compensated error (the programs: {_mean(list(theirs.values())):.1f})",
+        f"{_mean(list(ours.values())):.1f} (furthest over its program: {worst} {over:+.1f})",
+        "≤ its program's + 2",
+        over <= _PAN_ALLOWANCE,
+    )
+
+
+def _distilled_rows(student: Scores, teacher: NanoModel, camera: Tensor, wanted: Mapping[str, Tensor]) -> list[Figure]:
+    few, many = score(teacher, camera, wanted, 4), score(teacher, camera, wanted, 4, TEACHER_SIGMAS)
+    return [
+        Figure("teacher, 8 steps: PSNR / SSIM / texture", many.line()),
+        Figure("teacher, 4 steps: PSNR / SSIM / texture", few.line()),
+        _judged(
+            "distilled: 4 steps against the teacher's 4",
+            f"{student.psnr - few.psnr:+.1f} dB, texture {student.texture / few.texture - 1:+.0%}",
+            "≥ +1 dB, ≤ -10%",
+            student.psnr - few.psnr >= 1 and student.texture <= 0.9 * few.texture,
+        ),
+    ]
+
+
+def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = None) -> list[Figure]:
     """The table; the teacher's rows only where its weights are given."""
     camera = held_out()
     wanted, again = targets(camera, 3), targets(camera, 4)
     four, one = score(student, camera, wanted, 4), score(student, camera, wanted, 1)
     reseeded = _mean([texture_distance(again[name], wanted[name]) for name in sorted(STOCHASTIC)])
-    figures = [
+    swaps, seeds = colour_swaps(student, camera), seeds_differ(student)
+    style_share, program_share, style_mistakes = styles_named(student, judge, camera)
+    scene_share, scene_mistakes = scenes_named(student, judge)
+    torch.manual_seed(6)
+    walls = ramps(4, 176, 320)
+    on_walls = targets(walls, 3)
+    woven = _mean([weave(generate(student, [NAMES.get(n, n)] * 4, walls), on_walls[n]) for n in STYLES])
+    return [
         _judged("exact styles against their program, 4 steps, PSNR", f"{four.psnr:.1f} dB", "≥ 24 dB", four.psnr >= 24),
         _judged("the same, SSIM", f"{four.ssim:.2f}", "≥ 0.85", four.ssim >= 0.85),
         _judged(
@@ -159,26 +242,31 @@ def evaluate(student: NanoModel, teacher: NanoModel | None = None) -> list[Figur
             four.texture <= 3.5,
         ),
         Figure("1 step: PSNR / SSIM / texture", one.line()),
-    ]
-    if teacher is not None:
-        few, many = score(teacher, camera, wanted, 4), score(teacher, camera, wanted, 4, TEACHER_SIGMAS)
-        figures += [
-            Figure("teacher, 8 steps: PSNR / SSIM / texture", many.line()),
-            Figure("teacher, 4 steps: PSNR / SSIM / texture", few.line()),
-            _judged(
-                "distillation, 4 steps against the teacher's 4",
-                f"{four.psnr - few.psnr:+.1f} dB, texture {four.texture / few.texture - 1:+.0%}",
-                "≥ +1 dB, ≤ -10%",
-                four.psnr - few.psnr >= 1 and four.texture <= 0.9 * few.texture,
-            ),
-        ]
-    swaps, seeds, gain = colour_swaps(student, camera), seeds_differ(student), noise_gain(student, camera)
-    return [
-        *figures,
+        *([] if teacher is None else _distilled_rows(four, teacher, camera, wanted)),
+        _judged(
+            f"the judge names the style asked for, {len(style_prompts())} prompts, 2 pictures (the programs' own:"
+            f" {program_share:.0%})",
+            f"{style_share:.0%}{_listed(style_mistakes)}",
+            "≥ 95%",
+            style_share >= 0.95,
+        ),
         _judged("colour words: a swap moves the colour that way", f"{swaps:.0%}", "≥ 90%", swaps >= 0.9),
-        Figure("two seeds of a scene differ by", f"{seeds:.1f} grey levels"),
-        _judged("still camera, noise out / noise in (before a codec)", f"{gain:.2f}", "≤ 0.5", gain <= 0.5),
+        _judged(
+            f"the judge names the scene, {len(SCENES)} scenes, 4 seeds",
+            f"{scene_share:.0%}{_listed(scene_mistakes)}",
+            "≥ 85%",
+            scene_share >= 0.85,
+        ),
+        Figure("two seeds of a scene differ by", f"{seeds:.1f} levels"),
+        _noise_row(student, camera),
+        *(_pan_row(student, step) for step in _PANS),
+        Figure("weave of 8 pixels on plain walls, mean of the styles", f"{woven:.1f} levels"),
     ]
+
+
+def _listed(mistakes: Mapping[str, str]) -> str:
+    told = ", ".join(f"{asked} as {said}" for asked, said in mistakes.items())
+    return f" ({told})" if told else ""
 
 
 def table(figures: Sequence[Figure]) -> str:

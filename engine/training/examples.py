@@ -5,6 +5,7 @@ Everything is made on the fly from programs: no example comes twice. Strength is
 camera shines through, up to 0.7 the style is full, above it the network sees less and less of the camera.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from liveglass.engine.training.fields import lerp, luma
-from liveglass.engine.training.pictures import recolour
+from liveglass.engine.training.pictures import ramps, recolour
 from liveglass.engine.training.scenes import SCENES, draw
 from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES, plain, tint
+
+NAMES = {"nightvision": "night vision", "sunset": "sunset sea", "city": "city lights"}
+"""What people write, for the programs whose names differ."""
 
 WORDLESS_SCENE = "clouds"
 """What is painted without a camera where no word is known."""
 
 _SHAPES = ((176, 320), (256, 256), (320, 176), (208, 288))
-_SMALL = (96, 176)
-_MANY = 6
+_WHOLE = (176, 320)
+_BLURRING = frozenset({"soft", "foggy"})
+_PLAIN_SHARE = 0.08
 _COLOUR_NATIVE = ("ink", "neon")
 """Styles that are made of one colour: they carry the colour words, and are drawn three times as often."""
 
@@ -80,13 +85,15 @@ class Examples:
 
     Args:
         pictures: camera pictures, uint8 `[N, 3, S, S]`.
+        layouts: from `draw_layouts`, for `Examples.layouts`; None where those are not asked for.
         seed: of everything that is drawn here; torch's global generator is seeded too.
     """
 
-    def __init__(self, pictures: NDArray[np.uint8], seed: int) -> None:
+    def __init__(self, pictures: NDArray[np.uint8], seed: int, layouts: NDArray[np.uint8] | None = None) -> None:
         self._pictures = pictures
         self._random = np.random.default_rng(seed)
         torch.manual_seed(seed)
+        self._layouts = layouts
 
     def _pick(self, options: tuple[str, ...]) -> str:
         return options[int(self._random.integers(len(options)))]
@@ -111,8 +118,7 @@ class Examples:
         self._random.shuffle(words)
         if self._chance(0.10):
             words.insert(int(self._random.integers(len(words) + 1)), self._noise_word())
-        names = {"nightvision": "night vision", "sunset": "sunset sea", "city": "city lights"}
-        return Wish(style, scene, colour, modifier, ", ".join(names.get(word, word) for word in words))
+        return Wish(style, scene, colour, modifier, ", ".join(NAMES.get(word, word) for word in words))
 
     def strengths(self, count: int) -> Tensor:
         """Mostly where people leave the slider, sometimes anywhere."""
@@ -123,10 +129,13 @@ class Examples:
         return torch.from_numpy(values.astype(np.float32))
 
     def camera(self, count: int, height: int, width: int) -> Tensor:
-        """Crops of camera pictures at any offset, at one to two times their size."""
+        """Crops of camera pictures at any offset, at one to two times their size; now and then a plain wall."""
         size = self._pictures.shape[-1]
         crops = []
         for index in self._random.integers(len(self._pictures), size=count):
+            if self._chance(_PLAIN_SHARE):
+                crops.append(ramps(1, height, width))
+                continue
             zoom = float(self._random.uniform(max(0.55, max(height, width) / size), 1.0)) if self._chance(0.6) else 1.0
             zoom = max(zoom, height / size, width / size)
             tall, wide = min(size, round(height / zoom)), min(size, round(width / zoom))
@@ -170,14 +179,31 @@ class Examples:
         window = (top, left, top + 0.5, left + 0.5)
         return Batch(prompts, camera, target, strength, torch.ones(len(prompts)), exactness, window)
 
-    def small_scenes(self) -> Batch:
-        """Six small pictures: where things lie and what colour they are can be learnt from little."""
-        return self.scenes(_MANY, _SMALL)
+    def layouts(self, count: int) -> Batch:
+        """`count` scenes of 176 x 320 drawn beforehand, good for their latents alone, and cheap."""
+        if self._layouts is None:
+            raise ValueError("Examples were made without layouts; draw_layouts makes them.")
+        prompts: list[str] = []
+        targets = []
+        for _ in range(count):
+            wish = self._scene_wish(self._pick(tuple(SCENES)), styled=False)
+            while wish.modifier in _BLURRING:
+                wish = self._scene_wish(wish.scene, styled=False)
+            stored = self._layouts[tuple(SCENES).index(wish.scene)]
+            small = torch.from_numpy(stored[int(self._random.integers(len(stored)))].copy())[None].float() / 255
+            prompts.append(wish.text)
+            targets.append(wish.paint(small.flip(3) if self._chance(0.5) else small).clamp(0, 1))
+        target = F.interpolate(torch.cat(targets), scale_factor=4.0, mode="nearest")
+        return self._without_camera(prompts, target)
 
     def _scene_crop(self, scene: str, count: int, side: int) -> Tensor:
         whole = draw(scene, 1, 176, 224)
         top, left = int(self._random.integers(176 - side + 1)), int(self._random.integers(224 - side + 1))
         return whole[:, :, top : top + side, left : left + side].expand(count, -1, -1, -1)
+
+    def scene(self, name: str) -> Tensor:
+        """One picture `[1, 3, 176, 320]` of a scene, in any of its colours."""
+        return self.wish(scene=name).paint(draw(name, 1, *_WHOLE)).clamp(0, 1)
 
     def scenes(self, count: int, shape: tuple[int, int] | None = None) -> Batch:
         """`count` whole pictures of one shape painted from words, without a camera."""
@@ -185,23 +211,36 @@ class Examples:
         prompts: list[str] = []
         targets = []
         for _ in range(count):
-            scene, style, kind = self._pick(tuple(SCENES)), "", self._random.random()
-            if kind > 0.93:
-                scene = WORDLESS_SCENE
-            if kind < 0.09:
-                style = self._pick(tuple(STYLES))
-            source = draw(scene, 1, height, width)
-            if kind < 0.04:
-                wish = self.wish(style=style)
-            elif kind > 0.93:
-                wish = Wish("", scene, "", "", "" if self._chance(0.5) else self._noise_word())
-            else:
-                wish = self.wish(style=style, scene=scene)
+            wish = self._scene_wish(self._pick(tuple(SCENES)), styled=True)
             prompts.append(wish.text)
-            targets.append(wish.paint(source).clamp(0, 1))
-        target = torch.cat(targets)
-        none = torch.zeros(count)
-        return Batch(prompts, torch.zeros_like(target), target, self.strengths(count), none, none, (0, 0, 1, 1))
+            targets.append(wish.paint(draw(wish.scene, 1, height, width)).clamp(0, 1))
+        return self._without_camera(prompts, torch.cat(targets))
+
+    def _scene_wish(self, scene: str, *, styled: bool) -> Wish:
+        """A prompt for `scene`, now and then without a known word; `styled`: sometimes in a style or for one alone."""
+        kind = self._random.random()
+        if kind > 0.93:
+            return Wish("", WORDLESS_SCENE, "", "", "" if self._chance(0.5) else self._noise_word())
+        style = self._pick(tuple(STYLES)) if styled and kind < 0.09 else ""
+        if kind < 0.04 and style:
+            return dataclasses.replace(self.wish(style=style), scene=scene)
+        return self.wish(style=style, scene=scene)
+
+    def _without_camera(self, prompts: list[str], target: Tensor) -> Batch:
+        none = torch.zeros(len(prompts))
+        camera = torch.zeros(1, *target.shape[1:]).expand(len(prompts), -1, -1, -1)
+        return Batch(prompts, camera, target, self.strengths(len(prompts)), none, none, (0, 0, 1, 1))
+
+
+def draw_layouts(count: int) -> NDArray[np.uint8]:
+    """`count` pictures of each scene, small as the latent sees them: uint8 `[scenes, count, 3, 44, 80]`."""
+    height, width = _WHOLE
+    layouts = np.empty((len(SCENES), count, 3, height // 4, width // 4), np.uint8)
+    for scene, name in enumerate(SCENES):
+        for index in range(count):
+            small = F.avg_pool2d(draw(name, 1, *_WHOLE), 4)[0]
+            layouts[scene, index] = (small * 255 + 0.5).byte().numpy()
+    return layouts
 
 
 def double_exposure(scene: Tensor, camera: Tensor, wish: Wish) -> Tensor:

@@ -39,18 +39,30 @@ class Painter:
         height, width = camera.shape[-2:]
         self._places = coordinates(height // 8, width // 8, window)
         self.text = model.encode_text(prompts)
-        self.features = model.encode_camera(camera, strength, present)
+        self.features = self._encode(camera) if bool(present.any()) else self._encode_nothing(camera)
         self._context = model.denoiser.context(self.features, self._places)
+
+    def _encode(self, camera: Tensor) -> Features:
+        return self._model.encode_camera(camera, self._strength, self._present)
+
+    def _encode_nothing(self, camera: Tensor) -> Features:
+        """Without a camera every row has the same features."""
+        one = self._model.encode_camera(camera[:1], self._strength[:1], self._present[:1])
+        return Features(*(part.expand(len(camera), -1, -1, -1) for part in one))
 
     def clean(self, latent: Tensor, sigma: Tensor, steps: int) -> Tensor:
         """The clean latent predicted from `latent` at `sigma` `[B]`."""
         condition = self._model.condition(self.text, sigma, steps, self._strength, self._present, places=self._places)
         return self._model.predict(latent, self._context, condition)
 
-    def roll(self, latent: Tensor, sigmas: Sequence[float], steps: int) -> Tensor:
-        """Euler steps through `sigmas` and on to 0, the network told that the schedule has `steps` passes."""
+    def roll(self, latent: Tensor, sigmas: Sequence[float], steps: int, *, learn_last: bool = False) -> Tensor:
+        """Euler steps through `sigmas` and on to 0, the network told that the schedule has `steps` passes.
+
+        With `learn_last` gradients flow through the last step alone.
+        """
         for sigma, following in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
-            clean = self.clean(latent, torch.full((len(latent),), sigma), steps)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not (learn_last and following)):
+                clean = self.clean(latent, torch.full((len(latent),), sigma), steps)
             latent = clean + (latent - clean) * (following / sigma)
         return latent
 
@@ -58,7 +70,7 @@ class Painter:
         """Decode `rows` of a clean latent."""
         features = Features(*(part[rows] for part in self.features))
         condition = self._model.decoder.conditions(self.text[rows], self._strength[rows], self._present[rows])
-        return self._model.paint(latent[rows], features, condition, noise[rows])
+        return self._model.paint(latent[rows], features, condition, noise[rows], self._places)
 
 
 def latent_noise(count: int, height: int, width: int) -> Tensor:

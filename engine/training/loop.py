@@ -1,7 +1,8 @@
 """One training loop for every phase: a budget in seconds, a moving average, checkpoints that resume.
 
 The learning rate follows elapsed time and not steps, so that a phase ends when it was promised to, however busy the
-machine is. Prints through the callback that it is given; writes only into its run folder.
+machine is. Several processes may run the same loop together: gradients are averaged, the first one keeps the time and
+writes. Prints through the callback that it is given; writes only into its run folder.
 """
 
 import copy
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from liveglass.engine.clock import now
+from liveglass.engine.errors import InvalidValue
 from liveglass.engine.models.nano.model import NanoModel
+from liveglass.engine.training.muon import Muon
 
 _FLOOR = 0.03
 _WORDS_FASTER = 2.5
-_WORD_LAYERS = (".words.", ".condition.", ".film.", ".layout.", ".grain.")
+_KERNELS_FASTER = 3.0
+_WORD_LAYERS = (".words.", ".condition.", ".film.", ".layout.", ".grain.", ".code.")
 _REPORT_EVERY_S = 20.0
 
 
@@ -57,32 +62,120 @@ def _rate(phase: Phase, share: float, step: int) -> float:
     return phase.rate * min(1.0, (step + 1) / phase.warmup) * cosine
 
 
-def _optimiser(model: NanoModel, rate: float) -> torch.optim.AdamW:
-    """AdamW; what carries the words learns faster and does not decay, else it lags far behind the picture."""
+def _optimisers(model: NanoModel, rate: float) -> dict[str, torch.optim.Optimizer]:
+    """Muon for kernels; AdamW for the rest, where what carries the words learns faster and does not decay.
+
+    Else the words lag far behind the picture.
+    """
+    kernels: list[Tensor] = []
     words: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        slow = not any(part in f".{name}" for part in _WORD_LAYERS)
-        (others if slow else words).append(parameter)
+        if parameter.dim() == 4:
+            kernels.append(parameter)
+        elif any(part in f".{name}" for part in _WORD_LAYERS):
+            words.append(parameter)
+        else:
+            others.append(parameter)
     groups = [
         {"params": others, "lr": rate, "weight_decay": 0.01, "factor": 1.0},
         {"params": words, "lr": rate, "weight_decay": 0.0, "factor": _WORDS_FASTER},
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+    kernel_groups = [{"params": kernels, "factor": _KERNELS_FASTER}]
+    return {"adamw": torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98)), "muon": Muon(kernel_groups, rate)}
 
 
-def _average(average: NanoModel, model: NanoModel, step: int) -> None:
-    keep = min(0.998, 1 - 1 / (step * 0.1 + 2))
+def _average(average: NanoModel, model: NanoModel, step: int, share: float) -> None:
+    """Move `average` on; it remembers 500 steps, at the end of the phase 2,000."""
+    keep = min(0.998 + 0.0015 * share, 1 - 1 / (step * 0.1 + 2))
     with torch.no_grad():
         for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
             ours.lerp_(theirs, 1 - keep)
 
 
-def _report(name: str, step: int, spent: float, budget: float, figures: Mapping[str, list[float]]) -> str:
-    about = max(step, round(step * budget / max(spent, 1e-6)))
-    left = max(0.0, budget - spent) / 60
+def first() -> bool:
+    """Whether this is the process that keeps the time and writes."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _share(model: NanoModel, spent: float) -> float:
+    """Average the gradients over all processes; returns the first one's `spent`."""
+    if not dist.is_initialized():
+        return spent
+    parameters = list(model.parameters())
+    flat = torch.cat([(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in parameters])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = torch.split(flat, [one.numel() for one in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        # What no process used stays without a gradient, so that the optimiser leaves it alone.
+        parameter.grad = part.view_as(parameter).clone() if part.any() else None
+    time = torch.tensor(spent if first() else 0.0, dtype=torch.float64)
+    dist.all_reduce(time)
+    return float(time)
+
+
+class _Run:
+    """A model on its way: its average, its optimisers, how far it is, and where that is kept."""
+
+    def __init__(self, model: NanoModel, phase: Phase, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model, self.step, self.spent = model, 0, 0.0
+        self.average = copy.deepcopy(model).requires_grad_(requires_grad=False)
+        self.optimisers = _optimisers(model, phase.rate)
+        self._path = folder / f"{phase.name}.pt"
+
+    def resume(self) -> bool:
+        """Go on from the last checkpoint; False where there is none."""
+        if not self._path.exists():
+            return False
+        stored = torch.load(self._path, weights_only=True)
+        try:
+            self.model.load_state_dict(stored["model"])
+        except RuntimeError:
+            raise InvalidValue(
+                f"{self._path} is of another network than this version trains.",
+                hint="Choose another folder with --run.",
+            ) from None
+        self.average.load_state_dict(stored["average"])
+        for name, optimiser in self.optimisers.items():
+            factors = [group["factor"] for group in optimiser.param_groups]
+            optimiser.load_state_dict(stored[name])
+            for group, factor in zip(optimiser.param_groups, factors, strict=True):
+                group["factor"] = factor  # of this version, not of the one that wrote the checkpoint
+        self.step, self.spent = stored["step"], stored["spent"]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        stored = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        stored |= {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        torch.save({**stored, "step": self.step, "spent": self.spent}, self._path.with_suffix(".tmp"))
+        self._path.with_suffix(".tmp").replace(self._path)
+
+    def learn(self, phase: Phase, share: float, began: float) -> Mapping[str, float]:
+        """One step at `share` of the budget; returns the phase's figures."""
+        rate = _rate(phase, share, self.step)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = group["factor"] * rate
+        loss, numbers = phase.loss(self.model, self.step)
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.spent = _share(self.model, now() - began)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        self.step += 1
+        _average(self.average, self.model, self.step, share)
+        return numbers
+
+
+def _report(name: str, run: _Run, budget: float, figures: Mapping[str, list[float]]) -> str:
+    about = max(run.step, round(run.step * budget / max(run.spent, 1e-6)))
+    left = max(0.0, budget - run.spent) / 60
     means = "  ".join(f"{key} {sum(values) / len(values):.4f}" for key, values in sorted(figures.items()))
-    return f"{name}  step {step} of about {about}  {spent / 60:.1f} min  ETA {left:.1f} min (estimate)  {means}"
+    return f"{name}  step {run.step} of about {about}  {run.spent / 60:.1f} min  ETA {left:.1f} min (estimate)  {means}"
 
 
 def fit(
@@ -97,48 +190,29 @@ def fit(
     Args:
         look: called with the average and the seconds spent, every `look_every_s`.
     """
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = settings.folder / f"{phase.name}.pt"
-    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
-    optimiser = _optimiser(model, phase.rate)
-    step, before = 0, 0.0
-    if checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(stored["model"])
-        average.load_state_dict(stored["average"])
-        optimiser.load_state_dict(stored["optimiser"])
-        step, before = stored["step"], stored["spent"]
-        tell(f"{phase.name}  resumes at step {step}, {before / 60:.1f} min")
-
-    def save(spent: float) -> None:
-        parts = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({**parts, "step": step, "spent": spent}, checkpoint.with_suffix(".tmp"))
-        checkpoint.with_suffix(".tmp").replace(checkpoint)
-
-    start = now() - before
-    reported, saved, looked = before, before, before
+    run = _Run(model, phase, settings.folder)
+    if run.resume() and first():
+        tell(f"{phase.name}  resumes at step {run.step}, {run.spent / 60:.1f} min")
+    began = now() - run.spent
+    reported = saved = looked = run.spent
     figures: dict[str, list[float]] = {}
-    while (spent := now() - start) < settings.seconds:
-        for group in optimiser.param_groups:
-            group["lr"] = group["factor"] * _rate(phase, spent / settings.seconds, step)
-        loss, numbers = phase.loss(model, step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        _average(average, model, step)
-        for key, value in numbers.items():
+    while run.spent < settings.seconds:
+        for key, value in run.learn(phase, run.spent / settings.seconds, began).items():
             figures.setdefault(key, []).append(value)
-        if spent - reported > _REPORT_EVERY_S:
-            tell(_report(phase.name, step, spent, settings.seconds, figures))
-            figures, reported = {}, spent
-        if spent - saved > settings.save_every_s:
-            save(spent)
-            saved = spent
-        if look is not None and spent - looked > settings.look_every_s:
-            look(average, spent)
-            looked = spent
-    save(spent)
-    tell(_report(phase.name, step, spent, settings.seconds, figures))
-    return average
+        if not first():
+            continue
+        if run.spent - reported > _REPORT_EVERY_S:
+            tell(_report(phase.name, run, settings.seconds, figures))
+            figures, reported = {}, run.spent
+        if run.spent - saved > settings.save_every_s:
+            run.save()
+            saved = run.spent
+        if look is not None and run.spent - looked > settings.look_every_s:
+            look(run.average, run.spent)
+            looked = run.spent
+    if first():
+        run.save()
+        tell(_report(phase.name, run, settings.seconds, figures))
+    if dist.is_initialized():
+        dist.barrier()  # the others read what the first one wrote
+    return run.average

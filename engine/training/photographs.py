@@ -13,7 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-TRAINING = ("chelsea.png", "coffee.png", "rocket.jpg", "flower.jpg", "motorcycle_left.png", "brick.png", "grass.png")
+TRAINING = (
+    "chelsea.png",
+    "coffee.png",
+    "flower.jpg",
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "brick.png",
+    "gravel.png",
+    "grass.png",
+)
 """File names used for training, in order of declining weight."""
 
 HELD_OUT = ("astronaut.png", "china.jpg")

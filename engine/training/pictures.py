@@ -12,7 +12,7 @@ from torch import Tensor
 
 from liveglass.engine.training.fields import cloud, colour_map, colour_plane, lerp, uniform
 
-_PHOTO_WEIGHTS = (3.0, 3.0, 2.0, 3.0, 3.0, 0.5, 0.5)
+_PHOTO_WEIGHTS = (3.0, 3.0, 3.0, 2.0, 0.5, 0.5, 0.5, 0.5)
 
 
 def _chance(share: float) -> bool:
@@ -118,10 +118,24 @@ def picture(photographs: list[Tensor], size: int) -> Tensor:
     return result.clamp(0, 1)
 
 
+def ramps(count: int, height: int, width: int) -> Tensor:
+    """Plain walls and skies, `[count, 3, height, width]`: one colour or a soft change between two, a little grain."""
+    down = torch.linspace(-1, 1, height).view(1, 1, -1, 1)
+    across = torch.linspace(-1, 1, width).view(1, 1, 1, -1)
+    angle = uniform(count, 0, 6.28)
+    share = (0.5 + 0.5 * (torch.cos(angle) * across + torch.sin(angle) * down)).clamp(0, 1)
+    first = torch.rand(count, 3, 1, 1)
+    second = lerp(first, torch.rand(count, 3, 1, 1), uniform(count, 0, 1) ** 2)
+    grain = torch.randn(count, 3, height, width) * 0.015 * uniform(count, 0, 1)
+    return (lerp(first, second, share) + grain).clamp(0, 1)
+
+
 def recolour(pictures: Tensor) -> Tensor:
-    """What light and cameras do: another white balance, gamma, swapped channels. `[B, 3, H, W]`."""
+    """What light and cameras do: exposure up to a burnt-out sky, white balance, gamma. `[B, 3, H, W]`."""
     batch = pictures.shape[0]
+    exposure = torch.where(torch.rand(batch, 1, 1, 1) < 0.45, uniform(batch, 0.6, 2.4), torch.ones(1))
     gains = torch.where(torch.rand(batch, 1, 1, 1) < 0.5, 0.75 + 0.5 * torch.rand(batch, 3, 1, 1), torch.ones(1))
+    gains = gains * exposure
     gamma = torch.where(torch.rand(batch, 1, 1, 1) < 0.6, uniform(batch, 0.6, 1.5), torch.ones(1))
     pictures = (pictures * gains).clamp(0.001, 1) ** gamma
     if _chance(0.2):

@@ -86,7 +86,7 @@ def save_sheets(model: NanoModel, folder: Path, name: str, *, steps: int = 4) ->
 
 
 def save_gallery(pictures: list[tuple[str, Tensor]], columns: int, path: Path, width: int = 240) -> None:
-    """Named pictures `[3, H, W]` as one small PNG for documents, 256 colours, each with its prompt below it."""
+    """Named pictures `[3, H, W]` as one JPEG for documents, each with its prompt below it."""
     font = ImageFont.load_default(13)
     height = round(width * pictures[0][1].shape[1] / pictures[0][1].shape[2])
     rows = -(-len(pictures) // columns)
@@ -99,16 +99,16 @@ def save_gallery(pictures: list[tuple[str, Tensor]], columns: int, path: Path, w
         sheet.paste(tile, (left, top))
         draw.text((left + 2, top + height + 2), name, fill="black", font=font)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(256).save(path, optimize=True)
+    sheet.save(path, quality=88, optimize=True)
 
 
 def save_galleries(model: NanoModel, folder: Path) -> None:
-    """`styles.png` (a held-out portrait) and `scenes.png` (words alone), as the documents show them."""
+    """`styles.jpg` (a held-out portrait) and `scenes.jpg` (words alone), as the documents show them."""
     portrait = held_out()[:1]
     styles = [("camera", portrait[0])]
     styles += [(prompt, generate(model, [prompt], portrait)[0]) for prompt in STYLE_PROMPTS[:15]]
-    save_gallery(styles, 4, folder / "styles.png")
+    save_gallery(styles, 4, folder / "styles.jpg")
     empty = torch.zeros_like(portrait)
     words = SCENE_PROMPTS[:12]
     scenes = [(prompt, generate(model, [prompt], empty, with_camera=False)[0]) for prompt in words]
-    save_gallery(scenes, 4, folder / "scenes.png")
+    save_gallery(scenes, 4, folder / "scenes.jpg")

@@ -11,8 +11,13 @@ from liveglass.engine.models.nano.adapter import load_nano
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import LATENT_SCALE, to_latent
 from liveglass.engine.training import cli, photographs
-from liveglass.engine.training.examples import Examples
-from liveglass.engine.training.losses import pixel_loss, pyramid, texture_loss
+from liveglass.engine.training.evaluate import style_prompts
+from liveglass.engine.training.evaluator import stored_evaluator
+from liveglass.engine.training.examples import Examples, draw_layouts
+from liveglass.engine.training.losses import pixel_loss, pyramid, texture_loss, weave_loss
+from liveglass.engine.training.measures import noise_gain, pan_error
+from liveglass.engine.training.muon import orthogonal
+from liveglass.engine.training.pictures import ramps
 from liveglass.engine.training.scenes import SCENES, draw
 from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES
 
@@ -128,14 +133,77 @@ def test_losses_vanish_on_the_target_and_texture_ignores_where_it_lies() -> None
     assert pixel_loss(shuffled, PICTURE, ones) > pixel_loss(grey, PICTURE, ones)
 
 
-def test_a_toy_run_trains_distils_resumes_and_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--tiny", "--minutes", "0.03", "--run", str(tmp_path), "--seed", "3"]
+def test_the_weave_is_what_repeats_every_eight_pixels() -> None:
+    flat = torch.full((1, 3, 128, 128), 0.5)
+    pattern = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 0.02
+    woven, once = flat + pattern.repeat(1, 1, 16, 16), flat.clone()
+    once[..., :8, :8] += pattern
+    assert weave_loss(flat + 0.1, flat) < 1e-3, "an even error is no weave"
+    assert weave_loss(woven, flat) == pytest.approx(float((pattern - pattern.mean()).pow(2).mean().sqrt()), rel=0.05)
+    assert weave_loss(once, flat) < 0.1 * weave_loss(woven, flat)
+
+
+@pytest.mark.parametrize("shape", [(16, 144), (64, 48), (32, 32)])
+def test_muon_moves_every_direction_of_a_kernel_alike(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    matrix[:, 0] *= 100
+    singular = torch.linalg.svdvals(orthogonal(matrix))
+    assert singular.max() < 1.3
+    assert singular.median() > 0.6
+
+
+def test_plain_walls_are_plain() -> None:
+    walls = ramps(3, 32, 48)
+    assert walls.shape == (3, 3, 32, 48)
+    assert (walls[..., 1:] - walls[..., :-1]).abs().max() < 0.2
+
+
+def test_layouts_are_scenes_as_the_latent_sees_them() -> None:
+    pictures = np.zeros((1, 3, 96, 96), np.uint8)
+    examples = Examples(pictures, seed=4, layouts=draw_layouts(1))
+    batch = examples.layouts(5)
+    assert batch.target.shape == batch.camera.shape == (5, 3, 176, 320)
+    assert batch.present.eq(0).all()
+    with pytest.raises(ValueError, match="layouts"):
+        Examples(pictures, seed=4).layouts(1)
+
+
+def test_what_paints_nothing_new_keeps_all_noise_and_follows_every_pan() -> None:
+    wide = torch.nn.functional.interpolate(PICTURE[:1], size=(64, 128), mode="bicubic").clamp(0, 1)
+    assert pan_error(lambda shown: shown, wide, 3, 96) < 1e-3
+    assert pan_error(lambda shown: shown * torch.linspace(0, 1, 96), wide, 3, 96) > 1
+    wall = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64)
+    still = noise_gain(lambda shown: shown[:1].expand_as(shown), wall)
+    assert still < 0.2 < noise_gain(lambda shown: shown, wall)
+
+
+def test_the_judge_is_kept_and_names_what_it_was_taught(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(1).integers(0, 256, (3, 3, 160, 160), dtype=np.uint8)
+    told: list[str] = []
+    path = tmp_path / "judge.pt"
+    stored_evaluator(path, pictures, 1, told.append, steps=100, each=1)
+    again = stored_evaluator(path, pictures, 1, told.append, steps=100, each=1)
+    assert len(told) == 1
+    assert again.names(PICTURE, ("ink", "neon"))[0] in {"ink", "neon"}
+
+
+def test_every_prompt_of_the_evaluation_asks_for_its_style() -> None:
+    asked = style_prompts()
+    assert len(asked) >= 50
+    for prompt, style in asked:
+        words = [word for word, known in vocabulary.tokens(prompt) if known]
+        assert style in words
+        assert vocabulary.unknown(prompt) == ()
+
+
+def test_a_toy_run_trains_distils_resumes_and_loads(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--tiny", "--minutes", "0.05", "--processes", "2", "--run", str(tmp_path), "--seed", "3"]
     assert cli.main(["all", *options]) == 0
-    lines = capsys.readouterr().out
+    lines = capfd.readouterr().out
     assert "ETA" in lines
     assert "estimate" in lines
     assert cli.main(["teacher", *options]) == 0
-    assert "resumes at step" in capsys.readouterr().out
+    assert "resumes at step" in capfd.readouterr().out
     adapter, device = load_nano(device="cpu", folder=tmp_path / "model")
     assert device == "cpu"
     assert adapter.spec.name == "nano"

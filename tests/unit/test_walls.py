@@ -16,7 +16,7 @@ ONLY_IN = {
     "diffusers": ("engine/models/", "engine/training/"),
     "transformers": ("engine/models/", "engine/training/"),
     "aiortc": ("transport/",),
-    "av": ("transport/",),
+    "av": ("transport/", "engine/training/"),
     "websockets": ("transport/", "web/"),
     "starlette": ("web/",),
     # protocol.py bounds uvicorn's own protocol; only the server knows it.

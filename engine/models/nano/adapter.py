@@ -5,6 +5,7 @@ denoiser runs for each step. A batch would double every frame's age on a CPU, so
 pixel that comes out was painted by the decoder. Runs on the worker's one thread.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from liveglass.engine.models.nano.network import (
     PassCondition,
     coordinates,
 )
+from liveglass.engine.models.nano.passes import Passes, TorchPasses
 from liveglass.engine.models.nano.sizes import working_size
 from liveglass.engine.models.nano.spec import nano_spec
 from liveglass.engine.models.sampling import flow_euler_clean
@@ -50,6 +52,7 @@ class _Lane:
         self.passes: list[PassCondition] = []
         self.painting: PaintCondition | None = None
         self.start: Tensor | None = None
+        self.grain: Tensor | None = None
         self.texture: Tensor | None = None
         self.features: Features | None = None
         self.context: Tensor | None = None
@@ -68,15 +71,15 @@ class NanoAdapter:
 
     Args:
         model: with its weights, on its device.
+        passes: what runs its networks; torch where None.
     """
 
-    def __init__(self, model: NanoModel) -> None:
+    def __init__(self, model: NanoModel, passes: Passes | None = None) -> None:
         self._model = model
         model.eval()
         model.requires_grad_(requires_grad=False)
-        for parameter in model.parameters():
-            if parameter.dim() == 4:
-                parameter.data = _last(parameter.data)
+        self._passes = passes or TorchPasses(model)
+        self._lay = self._passes.lay
         self._device = next(model.parameters()).device
         self._lanes: dict[int, _Lane] = {}
         self._spec = nano_spec()
@@ -141,9 +144,8 @@ class NanoAdapter:
         split = LATENT_CHANNELS * height * width
         place.noise = noise.copy()
         drawn = torch.from_numpy(place.noise).to(self._device)
-        place.start = _last(drawn[:split].view(1, LATENT_CHANNELS, height, width))
-        texture = drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width)
-        place.texture = _last(self._model.decoder.texture(texture))
+        place.start = self._lay(drawn[:split].view(1, LATENT_CHANNELS, height, width))
+        place.grain = self._lay(drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width))
 
     def _write_conditions(self, place: _Lane) -> None:
         text = _need(place.text)
@@ -155,8 +157,10 @@ class NanoAdapter:
         for row in place.schedule.rows:
             sigma = text.new_full((1,), row[0])
             made = self._model.condition(text, sigma, steps, strength, present, places=place.places)
-            place.passes.append(PassCondition(made.films, _last(made.layout)))
-        place.painting = self._model.decoder.conditions(text, strength, present)
+            place.passes.append(PassCondition(made.films, self._lay(made.layout)))
+        decoder = self._model.decoder
+        place.painting = decoder.conditions(text, strength, present)
+        place.texture = self._lay(decoder.texture(_need(place.grain), place.places, place.painting.code))
 
     @torch.inference_mode()
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
@@ -169,13 +173,13 @@ class NanoAdapter:
                 self._write_conditions(place)
             picture = self._shrink(place, source)
             strength = picture.new_full((1,), place.strength)
-            place.features = self._model.encode_camera(picture, strength, picture.new_full((1,), present))
+            place.features = self._passes.encode_camera(picture, strength, picture.new_full((1,), present))
             place.context = self._model.denoiser.context(place.features, place.places)
             place.latent = _need(place.start) * place.schedule.noise
 
     def _shrink(self, place: _Lane, source: Pixels | None) -> Tensor:
         if source is None:
-            return _last(torch.zeros(1, 3, place.height, place.width, device=self._device))
+            return self._lay(torch.zeros(1, 3, place.height, place.width, device=self._device))
         small = shrink(source, place.width, place.height)
         return torch.from_numpy(small).to(self._device)[None].permute(0, 3, 1, 2).float() / 255
 
@@ -187,7 +191,7 @@ class NanoAdapter:
             _, scale, keep, take, _ = place.schedule.rows[step]
             latent = _need(place.latent)
             given = latent if scale == 1.0 else latent * scale
-            clean = self._model.predict(given, _need(place.context), place.passes[step])
+            clean = self._passes.predict(given, _need(place.context), place.passes[step])
             place.latent = clean.mul_(take).add_(latent, alpha=keep)
 
     @torch.inference_mode()
@@ -198,7 +202,7 @@ class NanoAdapter:
     def _finish(self, place: _Lane) -> Pixels:
         if place.features is None or place.painting is None:
             raise RuntimeError("a lane is written and begun before it is finished")
-        planes = self._model.decoder.planes(_need(place.latent), place.features, place.painting, _need(place.texture))
+        planes = self._passes.planes(_need(place.latent), place.features, place.painting, _need(place.texture))
         levels = planes[0].mul_(127.5).add_(128).clamp_(0, 255).byte()
         cells = levels.view(3, 2, 2, place.height // 2, place.width // 2).permute(3, 1, 4, 2, 0)
         small = cells.reshape(place.height, place.width, 3).cpu().numpy()
@@ -212,10 +216,6 @@ class NanoAdapter:
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal inner size and step count may run as one cohort."""
         return (*working_size(size.width, size.height), self.schedule(control).steps)
-
-
-def _last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def shrink(picture: Pixels, width: int, height: int) -> Pixels:
@@ -240,16 +240,26 @@ def choose_device(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def load_nano(*, device: str = "auto", threads: int = 0, folder: Path = WEIGHTS) -> tuple[NanoAdapter, str]:
+def load_nano(
+    *, device: str = "auto", threads: int = 0, folder: Path = WEIGHTS, openvino: bool | None = None
+) -> tuple[NanoAdapter, str]:
     """The built-in model from its folder, without a network, and the device that it runs on.
 
     Args:
         device: `auto`, `cpu`, `cuda`, `mps`.
         threads: CPU threads; 0 leaves torch's choice.
         folder: configuration and safetensors.
+        openvino: whether OpenVINO runs it on a CPU; None: where it is installed.
     """
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
     model = NanoModel.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
-    return NanoAdapter(model.to(chosen)), chosen
+    if openvino is None:
+        openvino = importlib.util.find_spec("openvino") is not None
+    if chosen != "cpu" or not openvino:
+        return NanoAdapter(model.to(chosen)), chosen
+    from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses  # noqa: PLC0415 - an extra
+
+    model.eval().requires_grad_(requires_grad=False)
+    return NanoAdapter(model, OpenVinoPasses(model, threads)), chosen

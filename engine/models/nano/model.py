@@ -46,8 +46,9 @@ class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers shi
     @register_to_config  # type: ignore[untyped-decorator]  # diffusers ships no types
     def __init__(
         self,
-        denoiser_widths: Sequence[int] = (64, 128, 160),
-        painter_widths: Sequence[int] = (64, 32, 16),
+        denoiser_widths: Sequence[int] = (48, 80, 128),
+        painter_widths: Sequence[int] = (48, 32, 16),
+        texture_width: int = 24,
         trained_steps: Sequence[int] = (4, 2, 1),
     ) -> None:
         """Build the networks.
@@ -55,6 +56,7 @@ class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers shi
         Args:
             denoiser_widths: channels at 1/8, 1/16 and 1/32 of the picture.
             painter_widths: channels of camera encoder and decoder at 1/8, 1/4 and 1/2.
+            texture_width: channels inside the part that makes a prompt's texture.
             trained_steps: step counts that these weights were trained for.
         """
         super().__init__()  # type: ignore[no-untyped-call]  # diffusers ships no types
@@ -63,7 +65,7 @@ class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers shi
         self.words = nn.Embedding(BUCKETS, TEXT_WIDTH)
         self.camera = CameraEncoder((eighth, quarter, half))
         self.denoiser = Denoiser((top, middle, low), eighth)
-        self.decoder = Decoder((eighth, quarter, half))
+        self.decoder = Decoder((eighth, quarter, half), texture_width)
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """One vector for each prompt, `[B, 64]`, variance near 1; zeros for a prompt without words."""
@@ -95,9 +97,12 @@ class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers shi
         clean: Tensor = self.denoiser(latent, context, condition)
         return clean
 
-    def paint(self, latent: Tensor, features: Features, condition: PaintCondition, noise: Tensor) -> Tensor:
-        """The picture `[B, 3, H, W]`, not clamped, with decoder noise `[B, 4, H/2, W/2]`."""
-        picture: Tensor = self.decoder(latent, features, condition, self.decoder.texture(noise))
+    def paint(
+        self, latent: Tensor, features: Features, condition: PaintCondition, noise: Tensor, places: Tensor
+    ) -> Tensor:
+        """The picture `[B, 3, H, W]`, not clamped, with decoder noise `[B, 4, H/2, W/2]` and the cells' places."""
+        texture = self.decoder.texture(noise, places, condition.code)
+        picture: Tensor = self.decoder(latent, features, condition, texture)
         return picture
 
     def forward(

@@ -1,9 +1,10 @@
 """The networks of the built-in model: camera encoder, denoiser, decoder. Plain torch, no text and no files.
 
 The latent is a fixed low pass of the picture, `[B, 12, H/8, W/8]`; there is no autoencoder to train. Everything that
-depends on the prompt alone (`Denoiser.conditions`, `Decoder.conditions`) or on the picture's size alone (`place`,
-`texture`) is computed apart, so that a stream pays for it once and not for every frame. Heights and widths are
-multiples of 16. Runs in the worker process.
+depends on the prompt alone (`Denoiser.conditions`, `Decoder.conditions`) or on the prompt and the noise alone
+(`Texture`) is computed apart, so that a stream pays for it once and not for every frame. That is why the decoder can
+afford kernels of each prompt's own: mixed from a shared basis (Ha et al. 2016, HyperNetworks; Yang et al. 2019,
+CondConv), they cost a frame nothing. Heights and widths are multiples of 16. Runs in the worker process.
 """
 
 import math
@@ -20,11 +21,22 @@ CONDITION_WIDTH = 128
 LATENT_SCALE = 1.6
 _TIME_WAVES = 16
 _LAYOUT_WAVES = 12
+_KERNEL_RANK = 24
+_HEAD_WIDTH = 32
+_PIXEL_CHANNELS = 16
+_FALLS_SLOW = 20_480
+"""Elements of an input of one row up to which torch passes oneDNN by on a CPU, and is a third slower for it."""
+_ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+_PHASE_CHANNELS = 32
 
 
 class Features(NamedTuple):
-    """What the camera encoder found, at 1/2, 1/4 and 1/8 of the picture's size."""
+    """The camera: its pixels `[B, 16, H/2, W/2]`, and what was found at 1/2, 1/4 and 1/8 of its size.
 
+    The 16 are the twelve colours of 2 x 2 pixels, whether a camera shows at all, and a blur over some 10 pixels.
+    """
+
+    pixels: Tensor
     half: Tensor
     quarter: Tensor
     eighth: Tensor
@@ -37,11 +49,31 @@ class PassCondition(NamedTuple):
     layout: Tensor
 
 
+class Kernel(NamedTuple):
+    """One prompt's own convolution: weight `[B, out, in, k, k]`, bias `[B, out]`."""
+
+    weight: Tensor
+    bias: Tensor
+
+
 class PaintCondition(NamedTuple):
-    """One prompt for the decoder: scale and shift for each block, and how much texture it lets in."""
+    """One prompt for the decoder.
+
+    Attributes:
+        films: scale and shift for the blocks at 1/8 and 1/4.
+        see_quarter, see_half, first, second, leave: kernels by their place.
+        grain: how much texture each channel lets in, `[B, C, 1, 1]`.
+        code: what the texture's kernels are mixed by, `[B, 24]`.
+    """
 
     films: tuple[Tensor, ...]
+    see_quarter: Kernel
+    see_half: Kernel
+    first: Kernel
+    second: Kernel
+    leave: Kernel
     grain: Tensor
+    code: Tensor
 
 
 def to_latent(picture: Tensor) -> Tensor:
@@ -84,13 +116,27 @@ def layout_basis(places: Tensor) -> Tensor:
     return torch.cat(down + across, 1)
 
 
+class Conv(nn.Conv2d):
+    """A convolution that keeps its zero border, by oneDNN for small inputs, too."""
+
+    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, size, stride, size // 2, bias=bias)
+        self._reach, self._stride = [size // 2] * 2, [stride] * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, inputs, h, w]` to `[B, outputs, h / stride, w / stride]`."""
+        if x.numel() > _FALLS_SLOW or torch.is_grad_enabled() or x.device.type != "cpu" or not _ONEDNN:
+            return super().forward(x)
+        return torch.mkldnn_convolution(x, self.weight, self.bias, self._reach, self._stride, [1, 1], 1)
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions with a residual path, FiLM between them where it is conditioned; starts as the identity."""
 
     def __init__(self, channels: int, condition: int = 0) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = Conv(channels, channels)
+        self.second = Conv(channels, channels)
         for parameter in self.second.parameters():
             nn.init.zeros_(parameter)
         self.film = nn.Linear(condition, 2 * channels) if condition else None
@@ -115,26 +161,105 @@ class Block(nn.Module):
         return result
 
 
+class Attention(nn.Module):
+    """Self-attention over the few cells of the lowest level, so that a picture has one sun; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = channels // _HEAD_WIDTH or 1
+        self.enter = nn.Linear(channels, 3 * channels)
+        self.leave = nn.Linear(channels, channels)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, channels, h, w]` in and out."""
+        batch, channels, height, width = x.shape
+        cells = x.flatten(2).transpose(1, 2)
+        parts = self.enter(cells).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(parts[0], parts[1], parts[2])
+        added: Tensor = self.leave(seen.transpose(1, 2).reshape(batch, height * width, channels))
+        return x + added.transpose(1, 2).view(batch, channels, height, width)
+
+
+class PromptConv(nn.Module):
+    """A convolution with a kernel for each prompt: a base and 24 variations, mixed by the prompt's code."""
+
+    def __init__(self, inputs: int, outputs: int, size: int = 3, *, dilation: int = 1, zero: bool = False) -> None:
+        super().__init__()
+        self.shape = (outputs, inputs, size, size)
+        self.dilation = dilation
+        self.kernels = nn.Linear(_KERNEL_RANK, outputs * inputs * size * size)
+        self.biases = nn.Linear(_KERNEL_RANK, outputs)
+        deviation = 0.0 if zero else 1 / math.sqrt(3 * inputs * size * size)
+        with torch.no_grad():
+            self.kernels.bias.normal_(0, deviation)
+            self.kernels.weight.normal_(0, deviation * 0.5 / math.sqrt(_KERNEL_RANK))
+            self.biases.bias.zero_()
+            self.biases.weight.zero_()
+
+    def kernel(self, code: Tensor) -> Kernel:
+        """The kernels for codes `[B, 24]`."""
+        return Kernel(self.kernels(code).view(-1, *self.shape), self.biases(code))
+
+    def forward(self, x: Tensor, kernel: Kernel) -> Tensor:
+        """`[B, inputs, h, w]` to `[B, outputs, h, w]`, each row by its own kernel."""
+        reach = self.dilation * (self.shape[-1] // 2)
+        rows = [
+            F.conv2d(x[row : row + 1], kernel.weight[row], kernel.bias[row], padding=reach, dilation=self.dilation)
+            for row in range(len(x))
+        ]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+class Texture(nn.Module):
+    """What a prompt prints on the picture whatever the camera shows: grain, strokes, paper, screens, stars.
+
+    Made of one fixed noise and the fixed patterns; computed once for each prompt.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.fine = PromptConv(TEXTURE_CHANNELS + _PHASE_CHANNELS, width)
+        self.coarse = PromptConv(TEXTURE_CHANNELS + 2, width)
+        self.spread = PromptConv(width, width, dilation=2)
+        self.leave = PromptConv(width, channels, dilation=2)
+
+    def forward(self, noise: Tensor, places: Tensor, code: Tensor) -> Tensor:
+        """`[B, channels, H/2, W/2]` from noise `[B, 4, H/2, W/2]`, places `[B or 1, 2, H/8, W/8]`, codes `[B, 24]`."""
+        height, width = noise.shape[-2:]
+        patterns = phases(2 * height, 2 * width).to(noise).expand(len(noise), -1, -1, -1)
+        broad = torch.cat([F.avg_pool2d(noise, 4) * 4, places.expand(len(noise), -1, -1, -1)], 1)
+        broad = F.relu(self.coarse(broad, self.coarse.kernel(code)))
+        broad = F.interpolate(broad, size=(height, width), mode="bilinear", align_corners=False)
+        hidden = F.relu(self.fine(torch.cat([noise, patterns], 1), self.fine.kernel(code)) + broad)
+        hidden = hidden + F.relu(self.spread(hidden, self.spread.kernel(code)))
+        result: Tensor = self.leave(hidden, self.leave.kernel(code))
+        return result
+
+
 class CameraEncoder(nn.Module):
     """The camera picture as features at three sizes, once for each frame; shared by denoiser and decoder."""
 
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
         eighth, quarter, half = widths
-        self.to_half = nn.Conv2d(13, half, 3, padding=1)
-        self.to_quarter = nn.Conv2d(half, quarter, 3, 2, 1)
+        self.to_half = Conv(_PIXEL_CHANNELS, half)
+        self.to_quarter = Conv(half, quarter, stride=2)
         self.quarter_block = Block(quarter)
-        self.to_eighth = nn.Conv2d(quarter, eighth, 3, 2, 1)
+        self.to_eighth = Conv(quarter, eighth, stride=2)
         self.eighth_block = Block(eighth)
 
     def forward(self, picture: Tensor, visible: Tensor) -> Features:
         """Encode `picture` `[B, 3, H, W]` in 0..1, scaled by `visible` `[B, 1, 1, 1]` in 0..1 (0: no camera)."""
         planes = F.pixel_unshuffle(picture * 2 - 1, 2) * visible
-        shown = visible.expand(-1, 1, *planes.shape[2:])
-        half = F.relu_(self.to_half(torch.cat([planes, shown], 1)))
+        height, width = planes.shape[-2:]
+        cells = F.avg_pool2d(planes.view(-1, 3, 4, height, width).mean(2), 5, 1, 2, count_include_pad=False)
+        pixels = torch.cat([planes, visible.expand(-1, 1, height, width), cells], 1)
+        half = F.relu_(self.to_half(pixels))
         quarter = F.relu_(self.quarter_block(self.to_quarter(half)))
         eighth = self.eighth_block(self.to_eighth(quarter))
-        return Features(half, quarter, F.relu_(eighth))
+        return Features(pixels, half, quarter, F.relu_(eighth))
 
 
 class Denoiser(nn.Module):
@@ -149,23 +274,24 @@ class Denoiser(nn.Module):
             nn.Linear(CONDITION_WIDTH, CONDITION_WIDTH),
             nn.SiLU(),
         )
-        self.enter = nn.Conv2d(LATENT_CHANNELS, top, 3, padding=1)
-        self.place = nn.Conv2d(2, top, 3, padding=1, bias=False)
-        self.camera = nn.Conv2d(camera, top, 1)
+        self.enter = Conv(LATENT_CHANNELS, top)
+        self.place = Conv(2, top, bias=False)
+        self.camera = Conv(camera, top, 1)
         self.layout = nn.Linear(CONDITION_WIDTH, middle * _LAYOUT_WAVES)
         nn.init.normal_(self.layout.weight, 0, 0.03)
         nn.init.zeros_(self.layout.bias)
         self.top_in = Block(top, CONDITION_WIDTH)
-        self.to_middle = nn.Conv2d(top, middle, 3, 2, 1)
+        self.to_middle = Conv(top, middle, stride=2)
         self.middle_in = Block(middle, CONDITION_WIDTH)
-        self.to_low = nn.Conv2d(middle, low, 3, 2, 1)
+        self.to_low = Conv(middle, low, stride=2)
         self.low = Block(low, CONDITION_WIDTH)
-        self.from_low = nn.Conv2d(low, middle, 1)
+        self.attention = Attention(low)
+        self.from_low = Conv(low, middle, 1)
         self.middle_out = Block(middle, CONDITION_WIDTH)
-        self.from_middle = nn.Conv2d(middle, top, 1)
-        self.join = nn.Conv2d(top, top, 1)
+        self.from_middle = Conv(middle, top, 1)
+        self.join = Conv(top, top, 1)
         self.top_out = Block(top, CONDITION_WIDTH)
-        self.leave = nn.Conv2d(top, LATENT_CHANNELS, 3, padding=1)
+        self.leave = Conv(top, LATENT_CHANNELS)
 
     def conditions(
         self, text: Tensor, sigma: Tensor, stride: Tensor, strength: Tensor, present: Tensor, *, places: Tensor
@@ -200,7 +326,7 @@ class Denoiser(nn.Module):
         films = condition.films
         top = self.top_in(self.enter(latent) + context, films[0])
         middle = self.middle_in(self.to_middle(top) + condition.layout, films[1])
-        low = self.from_low(self.low(self.to_low(middle), films[2]))
+        low = self.from_low(self.attention(self.low(self.to_low(middle), films[2])))
         middle = self.middle_out(middle + _grow(low, middle), films[3])
         top = self.join(top) + _grow(self.from_middle(middle), top)
         clean: Tensor = self.leave(F.relu_(self.top_out(top, films[4])))
@@ -208,52 +334,60 @@ class Denoiser(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Paints the picture from the clean latent, the camera's features, the prompt and one fixed noise."""
+    """Paints the picture from the clean latent, the camera's features, the prompt and its texture."""
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
+    def __init__(self, widths: tuple[int, int, int], texture: int) -> None:
         super().__init__()
         eighth, quarter, half = widths
         self.condition = nn.Sequential(nn.Linear(TEXT_WIDTH + 2, CONDITION_WIDTH), nn.SiLU())
-        self.enter = nn.Conv2d(LATENT_CHANNELS + eighth, eighth, 3, padding=1)
+        self.code = nn.Linear(CONDITION_WIDTH, _KERNEL_RANK)
+        nn.init.normal_(self.code.weight, 0, 0.15)
+        nn.init.zeros_(self.code.bias)
+        self.enter = Conv(LATENT_CHANNELS + eighth, eighth)
         self.eighth_block = Block(eighth, CONDITION_WIDTH)
-        self.to_quarter = nn.Conv2d(eighth, quarter, 1)
-        self.join_quarter = nn.Conv2d(2 * quarter, quarter, 3, padding=1)
+        self.to_quarter = Conv(eighth, quarter, 1)
+        self.see_quarter = PromptConv(quarter, quarter)
         self.quarter_block = Block(quarter, CONDITION_WIDTH)
-        self.to_half = nn.Conv2d(quarter, half, 1)
-        self.join_half = nn.Conv2d(2 * half, half, 3, padding=1)
-        self.pattern = nn.Conv2d(TEXTURE_CHANNELS + 32, half, 3, padding=1, bias=False)
-        self.gate = nn.Conv2d(half, half, 1)
+        self.to_half = Conv(quarter, half, 1)
+        self.see_half = PromptConv(half + _PIXEL_CHANNELS, half)
+        self.texture = Texture(texture, half)
+        self.gate = Conv(half, half, 1)
         self.grain = nn.Linear(CONDITION_WIDTH, half)
-        self.half_block = Block(half, CONDITION_WIDTH)
-        self.leave = nn.Conv2d(half, 12, 3, padding=1)
+        self.first = PromptConv(half, half)
+        self.second = PromptConv(half, half, zero=True)
+        self.leave = PromptConv(half, 12)
         with torch.no_grad():
             # ICNR: the four pixels of a cell start alike, so that shuffling adds no weave (Aitken et al. 2017).
-            for parameter in self.leave.parameters():
-                parameter.copy_(parameter[::4].repeat_interleave(4, 0))
+            base = self.leave.kernels.bias.view(12, -1)
+            base.copy_(base[::4].repeat_interleave(4, 0))
 
     def conditions(self, text: Tensor, strength: Tensor, present: Tensor) -> PaintCondition:
         """What the decoder needs to know of the prompt: text `[B, 64]`, strength and present `[B]`."""
         condition = self.condition(torch.cat([text, strength[:, None], present[:, None]], 1))
-        films = tuple(block.modulation(condition) for block in (self.eighth_block, self.quarter_block, self.half_block))
-        return PaintCondition(films, self.grain(condition)[:, :, None, None])
-
-    def texture(self, noise: Tensor) -> Tensor:
-        """Fixed noise `[B, 4, H/2, W/2]` and the fixed patterns as features; constant for a stream."""
-        height, width = noise.shape[-2:]
-        patterns = phases(2 * height, 2 * width).to(noise).expand(len(noise), -1, -1, -1)
-        result: Tensor = self.pattern(torch.cat([noise, patterns], 1))
-        return result
+        code = self.code(condition)
+        return PaintCondition(
+            films=tuple(block.modulation(condition) for block in (self.eighth_block, self.quarter_block)),
+            see_quarter=self.see_quarter.kernel(code),
+            see_half=self.see_half.kernel(code),
+            first=self.first.kernel(code),
+            second=self.second.kernel(code),
+            leave=self.leave.kernel(code),
+            grain=self.grain(condition)[:, :, None, None],
+            code=code,
+        )
 
     def planes(self, latent: Tensor, features: Features, condition: PaintCondition, texture: Tensor) -> Tensor:
         """The picture before its pixels are put in place, `[B, 12, H/2, W/2]`, about -1..1 and not clamped."""
         films = condition.films
         hidden = self.eighth_block(self.enter(torch.cat([latent, features.eighth], 1)), films[0])
-        hidden = F.interpolate(self.to_quarter(F.relu_(hidden)), scale_factor=2.0, mode="nearest")
-        hidden = self.quarter_block(self.join_quarter(torch.cat([hidden, features.quarter], 1)), films[1])
-        hidden = F.interpolate(self.to_half(F.relu_(hidden)), scale_factor=2.0, mode="nearest")
-        hidden = self.join_half(torch.cat([hidden, features.half], 1))
-        hidden = hidden + texture * torch.tanh(self.gate(hidden) + condition.grain)
-        result: Tensor = self.leave(F.relu_(self.half_block(hidden, films[2])))
+        hidden = _smooth(self.to_quarter(F.relu_(hidden)))
+        hidden = self.quarter_block(hidden.add_(self.see_quarter(features.quarter, condition.see_quarter)), films[1])
+        hidden = _smooth(self.to_half(F.relu_(hidden)))
+        hidden = hidden.add_(self.see_half(torch.cat([features.half, features.pixels], 1), condition.see_half))
+        hidden = torch.addcmul(hidden, texture, F.hardtanh_(self.gate(hidden) + condition.grain))
+        inner = F.relu_(self.first(F.relu(hidden), condition.first))
+        hidden = hidden + self.second(inner, condition.second)
+        result: Tensor = self.leave(F.relu_(hidden), condition.leave)
         return result
 
     def forward(self, latent: Tensor, features: Features, condition: PaintCondition, texture: Tensor) -> Tensor:
@@ -261,7 +395,12 @@ class Decoder(nn.Module):
         return F.pixel_shuffle(self.planes(latent, features, condition, texture), 2) * 0.5 + 0.5
 
 
+def _smooth(small: Tensor) -> Tensor:
+    """Twice the size, interpolated: what is repeated shows its cells on a sky."""
+    return F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 def _grow(small: Tensor, like: Tensor) -> Tensor:
-    """Twice the size by repetition, cut to the size of `like` (odd sizes round up on the way down)."""
+    """Twice the size, cut to the size of `like` (odd sizes round up on the way down)."""
     height, width = like.shape[-2:]
-    return F.interpolate(small, scale_factor=2.0, mode="nearest")[..., :height, :width]
+    return _smooth(small)[..., :height, :width]
