@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from liveglass.engine.control import ControlPatch
 from liveglass.engine.errors import CameraNotVisible, ModelNotReady, NotAvailable
 from liveglass.engine.frame import OutputFrame
 from liveglass.engine.options import SessionRequest
@@ -85,17 +86,21 @@ class SessionRoutes:
 
     async def patch(self, request: Request) -> Response:
         """`PATCH /v1/sessions/{id}`: a merge patch of the control state."""
-        _, claim = self._house.enter(request)
-        need_controller(claim)
-        body = await read_json(request)
-        session, _ = self._house.enter(request)  # it may have ended while the body came in
-        change = read_merge(body, session.spec)
+        session, change = await self._change(request)
         _check_version(request.headers.get("if-match"), session.control.version)
         receipt = session.patch(change, by="http")
         self._house.names.note(session)
         await self._house.names.flush()
         reply = PatchReply(receipt.version, receipt.effective, receipt.notes)
         return json_response(reply, headers={"ETag": _etag(receipt.version)})
+
+    async def _change(self, request: Request) -> tuple[Session, ControlPatch]:
+        """The session that a controller wants changed, and the merge patch of its control state."""
+        _, claim = self._house.enter(request)
+        need_controller(claim)
+        body = await read_json(request)
+        session, _ = self._house.enter(request)  # it may have ended while the body came in
+        return session, read_merge(body, session.spec)
 
     async def end(self, request: Request) -> Response:
         """`DELETE /v1/sessions/{id}`."""
@@ -121,11 +126,8 @@ class SessionRoutes:
 
     async def preview(self, request: Request) -> Response:
         """`POST /v1/sessions/{id}/preview.jpg`: what a merge patch would make, without making it."""
-        _, claim = self._house.enter(request)
-        need_controller(claim)
-        body = await read_json(request)
-        session, _ = self._house.enter(request)  # it may have ended while the body came in
-        pixels = await self._house.engine.previews.make(session, read_merge(body, session.spec))
+        session, change = await self._change(request)
+        pixels = await self._house.engine.previews.make(session, change)
         picture = await asyncio.to_thread(encode_jpeg, pixels)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 

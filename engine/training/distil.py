@@ -13,7 +13,7 @@ from torch import Tensor
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import to_latent
 from liveglass.engine.training.examples import Batch, Examples
-from liveglass.engine.training.generate import Painter, latent_noise, texture_noise
+from liveglass.engine.training.generate import Painter, noise_for
 from liveglass.engine.training.losses import hue_loss, pixel_loss, texture_loss, weave_loss
 from liveglass.engine.training.teacher import drawn_steps
 
@@ -68,9 +68,10 @@ class Distil:
                 return self._styles_loss(model, self._examples.styles(self._wishes, 1, self._side), steps)
 
     def _styles_loss(self, model: NanoModel, batch: Batch, steps: int) -> tuple[Tensor, Mapping[str, float]]:
-        start, noise = _noise(batch)
-        student, arrived = _arrive(model, batch, start, steps)
-        chance = ((batch.present > 0.5) & (batch.exact < 0.5)).float()
+        start, noise = noise_for(batch)
+        student = Painter.of(model, batch)
+        arrived = student.roll(start, SIGMAS[steps], steps)
+        chance = (batch.exact < 0.5).float()
         trust = (1 - (1 - CHANCE_WEIGHT) * chance)[:, None, None, None]
         distance = (trust * (arrived - to_latent(batch.target)) ** 2).mean()
         fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact
@@ -80,13 +81,12 @@ class Distil:
     def _scenes_loss(
         self, model: NanoModel, batch: Batch, steps: int, *, decoded: bool
     ) -> tuple[Tensor, Mapping[str, float]]:
-        start, noise = _noise(batch)
+        start, noise = noise_for(batch)
         with torch.no_grad():
-            teacher = Painter(
-                self._teacher, batch.prompts, batch.camera, batch.strength, batch.present, window=batch.window
-            )
+            teacher = Painter.of(self._teacher, batch)
             goal = teacher.roll(start, TEACHER_SIGMAS, 4)
-        student, arrived = _arrive(model, batch, start, steps)
+        student = Painter.of(model, batch)
+        arrived = student.roll(start, SIGMAS[steps], steps)
         distance = ((arrived - goal) ** 2).mean()
         if not decoded:
             return 2 * distance, {f"scene_latent{steps}": distance.item()}
@@ -95,18 +95,6 @@ class Distil:
         fine = torch.full((len(batch.prompts),), INEXACT_WEIGHT)
         painted, figures = _compare(student.paint(arrived, noise), picture, batch.target, fine)
         return 2 * distance + painted, {f"scene_{name}": value for name, value in figures.items()}
-
-
-def _noise(batch: Batch) -> tuple[Tensor, Tensor]:
-    count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
-    return latent_noise(count, height, width), texture_noise(count, height, width)
-
-
-def _arrive(model: NanoModel, batch: Batch, start: Tensor, steps: int) -> tuple[Painter, Tensor]:
-    """The student at the end of its own `steps` from `start`: its painter and its clean latent."""
-    camera = batch.camera.contiguous(memory_format=torch.channels_last)
-    painter = Painter(model, batch.prompts, camera, batch.strength, batch.present, window=batch.window)
-    return painter, painter.roll(start, SIGMAS[steps], steps)
 
 
 def _compare(made: Tensor, goal: Tensor, program: Tensor, fine: Tensor) -> tuple[Tensor, dict[str, float]]:

@@ -95,9 +95,7 @@ def _lesson(drawn: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     return torch.stack(crops).float() / 255, classes
 
 
-def train_evaluator(
-    pictures: NDArray[np.uint8], seed: int, tell: Callable[[str], None], steps: int = _STEPS, each: int = _EACH
-) -> Evaluator:
+def _taught(pictures: NDArray[np.uint8], seed: int, tell: Callable[[str], None], steps: int, each: int) -> Evaluator:
     """Teach a judge on program pictures over camera pictures `[N, 3, S, S]`; some three minutes on one core."""
     drawn = _draw(Examples(pictures, seed), each)
     judge = Evaluator()
@@ -115,7 +113,7 @@ def train_evaluator(
         right.append(float((logits.argmax(1) == classes).float().mean()))
         if (step + 1) % _TOLD == 0:
             tell(f"evaluator  step {step + 1} of {steps}  right {np.mean(right[-_TOLD:]):.1%}")
-    return judge.eval().requires_grad_(requires_grad=False)
+    return judge
 
 
 def stored_evaluator(
@@ -128,10 +126,8 @@ def stored_evaluator(
     each: int = _EACH,
 ) -> Evaluator:
     """The judge kept at `path`, taught first where there is none."""
-    if path.exists():
-        judge = Evaluator()
-        judge.load_state_dict(torch.load(path, weights_only=True))
-        return judge.eval().requires_grad_(requires_grad=False)
-    judge = train_evaluator(pictures, seed, tell, steps, each)
-    torch.save(judge.state_dict(), path)
-    return judge
+    if not path.exists():
+        torch.save(_taught(pictures, seed, tell, steps, each).state_dict(), path)
+    judge = Evaluator()
+    judge.load_state_dict(torch.load(path, weights_only=True))
+    return judge.eval().requires_grad_(requires_grad=False)

@@ -5,8 +5,7 @@ Everything is made on the fly from programs: no example comes twice. Strength is
 camera shines through, up to 0.7 the style is full, above it the network sees less and less of the camera.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -223,7 +222,7 @@ class Examples:
             return Wish("", WORDLESS_SCENE, "", "", "" if self._chance(0.5) else self._noise_word())
         style = self._pick(tuple(STYLES)) if styled and kind < 0.09 else ""
         if kind < 0.04 and style:
-            return dataclasses.replace(self.wish(style=style), scene=scene)
+            return replace(self.wish(style=style), scene=scene)
         return self.wish(style=style, scene=scene)
 
     def _without_camera(self, prompts: list[str], target: Tensor) -> Batch:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import LATENT_CHANNELS, TEXTURE_CHANNELS, Features, coordinates
+from liveglass.engine.training.examples import Batch
 
 
 class Painter:
@@ -42,7 +43,13 @@ class Painter:
         self.features = self._encode(camera) if bool(present.any()) else self._encode_nothing(camera)
         self._context = model.denoiser.context(self.features, self._places)
 
+    @classmethod
+    def of(cls, model: NanoModel, batch: Batch) -> "Painter":
+        """The rows of a training batch."""
+        return cls(model, batch.prompts, batch.camera, batch.strength, batch.present, window=batch.window)
+
     def _encode(self, camera: Tensor) -> Features:
+        camera = camera.contiguous(memory_format=torch.channels_last)
         return self._model.encode_camera(camera, self._strength, self._present)
 
     def _encode_nothing(self, camera: Tensor) -> Features:
@@ -81,6 +88,12 @@ def latent_noise(count: int, height: int, width: int) -> Tensor:
 def texture_noise(count: int, height: int, width: int) -> Tensor:
     """Decoder noise for pictures of `height` x `width`."""
     return torch.randn(count, TEXTURE_CHANNELS, height // 2, width // 2)
+
+
+def noise_for(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Starting noise and decoder noise for a training batch."""
+    count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
+    return latent_noise(count, height, width), texture_noise(count, height, width)
 
 
 @torch.no_grad()

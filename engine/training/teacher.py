@@ -13,7 +13,7 @@ from torch import Tensor
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import to_latent
 from liveglass.engine.training.examples import Batch, Examples
-from liveglass.engine.training.generate import Painter, latent_noise, texture_noise
+from liveglass.engine.training.generate import Painter, noise_for
 from liveglass.engine.training.losses import pixel_loss, texture_loss, weave_loss
 
 INEXACT_WEIGHT = 0.3
@@ -27,6 +27,12 @@ _LAYOUTS_FOR_EACH = 3
 def drawn_steps(shares: Mapping[int, float]) -> int:
     """A number of steps, by their shares."""
     return tuple(shares)[int(torch.multinomial(torch.tensor(tuple(shares.values())), 1).item())]
+
+
+def _drawn_levels(count: int) -> Tensor:
+    """Noise levels `[count]`: half of them those of the four-step schedule, half anywhere."""
+    anchors = torch.tensor(SIGMAS[4])[torch.randint(0, 4, (count,))]
+    return torch.where(torch.rand(count) < 0.5, anchors, torch.rand(count)).clamp(0.05, 1)
 
 
 class Teacher:
@@ -67,12 +73,11 @@ class Teacher:
 
     def _unrolled(self, model: NanoModel, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
         steps = drawn_steps(_STEP_SHARES)
-        count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
-        camera = batch.camera.contiguous(memory_format=torch.channels_last)
-        painter = Painter(model, batch.prompts, camera, batch.strength, batch.present, window=batch.window)
-        clean = painter.roll(latent_noise(count, height, width), SIGMAS[steps], steps, learn_last=True)
+        start, noise = noise_for(batch)
+        painter = Painter.of(model, batch)
+        clean = painter.roll(start, SIGMAS[steps], steps, learn_last=True)
         distance = ((clean - to_latent(batch.target)) ** 2).mean()
-        made = painter.paint(clean, texture_noise(count, height, width))
+        made = painter.paint(clean, noise)
         fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact
         pixels, texture = pixel_loss(made, batch.target, fine), texture_loss(made, batch.target)
         weave = weave_loss(made, batch.target)
@@ -81,21 +86,18 @@ class Teacher:
 
     def _flow(self, model: NanoModel, batch: Batch, *, decoded: bool) -> tuple[Tensor, Mapping[str, float]]:
         target = to_latent(batch.target)
-        count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
-        sigma = torch.rand(count)
-        anchors = torch.tensor(SIGMAS[4])[torch.randint(0, 4, (count,))]
-        sigma = torch.where(torch.rand(count) < 0.5, anchors, sigma).clamp(0.05, 1)
-        if decoded:
-            sigma = torch.full((count,), SIGMAS[4][-1])
+        start, noise = noise_for(batch)
+        count = len(target)
+        sigma = torch.full((count,), SIGMAS[4][-1]) if decoded else _drawn_levels(count)
         level = sigma[:, None, None, None]
-        noisy = (1 - level) * target + level * torch.randn_like(target)
-        painter = Painter(model, batch.prompts, batch.camera, batch.strength, batch.present, window=batch.window)
+        noisy = (1 - level) * target + level * start
+        painter = Painter.of(model, batch)
         clean = painter.clean(noisy, sigma, 4)
         error = (clean - target) ** 2
         latent = (error * (1 / (level + 0.1)).clamp(max=4)).mean()
         if not decoded:
             return latent, {"layout_latent": error.mean().item()}
-        made = painter.paint(clean, texture_noise(count, height, width))
+        made = painter.paint(clean, noise)
         fine = torch.full((count,), INEXACT_WEIGHT)
         pixels, texture = pixel_loss(made, batch.target, fine), texture_loss(made, batch.target)
         figures = {"scene_latent": error.mean(), "scene_pixels": pixels, "scene_texture": texture}

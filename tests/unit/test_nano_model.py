@@ -168,8 +168,7 @@ def test_weights_of_prompts_mix_them(adapter: NanoAdapter) -> None:
 @pytest.fixture(scope="module")
 def by_openvino(tmp_path_factory: pytest.TempPathFactory) -> NanoAdapter:
     model = NanoModel.from_pretrained(str(WEIGHTS), local_files_only=True, low_cpu_mem_usage=False)
-    model.eval().requires_grad_(requires_grad=False)
-    return NanoAdapter(model, OpenVinoPasses(model, 1, tmp_path_factory.mktemp("openvino")))
+    return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, 1, tmp_path_factory.mktemp("openvino")))
 
 
 @pytest.mark.parametrize("size", [Size(640, 360), Size(160, 90), Size(256, 256)])

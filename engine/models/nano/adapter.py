@@ -6,7 +6,7 @@ pixel that comes out was painted by the decoder. Runs on the worker's one thread
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -71,14 +71,14 @@ class NanoAdapter:
 
     Args:
         model: with its weights, on its device.
-        passes: what runs its networks; torch where None.
+        passes: makes what runs its networks, once they are frozen.
     """
 
-    def __init__(self, model: NanoModel, passes: Passes | None = None) -> None:
+    def __init__(self, model: NanoModel, passes: Callable[[NanoModel], Passes] = TorchPasses) -> None:
         self._model = model
         model.eval()
         model.requires_grad_(requires_grad=False)
-        self._passes = passes or TorchPasses(model)
+        self._passes = passes(model)
         self._lay = self._passes.lay
         self._device = next(model.parameters()).device
         self._lanes: dict[int, _Lane] = {}
@@ -261,5 +261,4 @@ def load_nano(
         return NanoAdapter(model.to(chosen)), chosen
     from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses  # noqa: PLC0415 - an extra
 
-    model.eval().requires_grad_(requires_grad=False)
-    return NanoAdapter(model, OpenVinoPasses(model, threads)), chosen
+    return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, threads)), chosen

@@ -26,7 +26,8 @@ from liveglass.engine.models.nano.network import Features, Kernel, PaintConditio
 _USUAL = (176, 320)
 """Height and width inside for 640 x 360."""
 
-_LEVELS = 5
+_LARGEST_KERNEL = 5
+"""Pixels along a side; whatever is larger is a picture."""
 
 
 class OpenVinoPasses:
@@ -98,7 +99,7 @@ class _Network:
 
 def _open(shape: list[int]) -> list[int]:
     """A shape whose height and width may be any, where it has them: kernels and conditions are small."""
-    return [*shape[:2], -1, -1] if len(shape) == 4 and min(shape[2:]) > _LEVELS else shape
+    return [*shape[:2], -1, -1] if len(shape) == 4 and min(shape[2:]) > _LARGEST_KERNEL else shape
 
 
 def _convert(module: nn.Module, example: Sequence[Tensor], kept: Path) -> None:
