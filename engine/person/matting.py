@@ -80,7 +80,11 @@ class Matting:
             if self._is_running:
                 return
             self._is_running = True
-        self._pool.submit(self._run)
+        try:
+            self._pool.submit(self._run)
+        except RuntimeError:  # the pool has been shut: the engine is closing
+            with self._lock:
+                self._is_running = False
 
     def _run(self) -> None:
         while True:

@@ -39,7 +39,7 @@ def get(folder: Path, tell: Callable[[str], None], address: str = ADDRESS) -> Pa
         address: of the package (.tgz), http(s) or file.
 
     Raises:
-        Unavailable: it cannot be fetched, or what came is something else.
+        Unavailable: it cannot be fetched or kept, or what came is something else.
     """
     found = find(folder)
     if found is not None:
@@ -52,12 +52,20 @@ def get(folder: Path, tell: Callable[[str], None], address: str = ADDRESS) -> Pa
         raise Unavailable(f"{NAME} cannot be fetched: {fault}.", hint=f"Or put {FILE} into {folder}.") from None
     if not _is_right(network):
         raise Unavailable(f"What came from {address} is not the file that was expected.", hint="Nothing was kept.")
+    try:
+        _keep(network, folder)
+    except OSError as fault:
+        raise Unavailable(f"{NAME} cannot be kept: {fault}.", hint="Choose another folder for models.") from None
+    tell(f"{NAME} is at {folder / FILE}")
+    return folder / FILE
+
+
+def _keep(network: bytes, folder: Path) -> None:
+    """Whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{FILE}.{os.getpid()}"
     part.write_bytes(network)
     part.replace(folder / FILE)
-    tell(f"{NAME} is at {folder / FILE}")
-    return folder / FILE
 
 
 def _fetched(address: str, tell: Callable[[str], None]) -> bytes:

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,14 @@ def test_a_failed_mask_shows_nobody_and_says_why_and_the_next_picture_is_a_new_t
     matting.submit(source(np.full((4, 4, 3), 200, np.uint8), 3), lambda _: None)
     assert matting.newest(None) is not None
     assert not matting.fault
+
+
+def test_a_picture_that_comes_while_the_pool_is_being_shut_is_let_go() -> None:
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    matting = Matting(Masker, pool)
+    matting.submit(source(np.full((4, 4, 3), 200, np.uint8)), lambda _: None)
+    assert matting.newest(None) is None
 
 
 def test_a_mask_far_behind_the_camera_is_of_no_use() -> None:
@@ -248,6 +256,13 @@ def test_the_file_is_fetched_checked_and_kept(tmp_path) -> None:
     assert any("Apache-2.0" in line for line in said)
     model_file.get(tmp_path / "models", said.append, "file:///nowhere.tgz")
     assert "here already" in said[-1]
+
+
+def test_a_folder_that_cannot_be_written_is_an_answer_and_no_crash(tmp_path) -> None:
+    address = package(tmp_path / "right.tgz", network().read_bytes())
+    (tmp_path / "models").write_text("a file where a folder should be")
+    with pytest.raises(Unavailable, match="cannot be kept"):
+        model_file.get(tmp_path / "models", lambda _: None, address)
 
 
 @pytest.mark.parametrize("wrong", ["content", "archive", "missing"])

@@ -6,6 +6,7 @@ pixel that comes out was painted by the decoder. Runs on the worker's one thread
 """
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -261,4 +262,8 @@ def load_nano(
         return NanoAdapter(model.to(chosen)), chosen
     from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses  # noqa: PLC0415 - an extra
 
-    return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, threads)), chosen
+    try:
+        return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, threads)), chosen
+    except OSError as fault:
+        warnings.warn(f"Without a cache folder torch runs the built-in model, not OpenVINO: {fault}", stacklevel=2)
+        return NanoAdapter(model), chosen
