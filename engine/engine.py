@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
+import cv2
 import msgspec
 import structlog
 
@@ -37,7 +38,7 @@ from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission, Capacity
-from liveglass.engine.worker.process import WorkerSettings
+from liveglass.engine.worker.process import WorkerSettings, cpu_cores
 from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ class Engine:
         supply = config.person_mask
         self._masks = supply if supply is not None and supply.can_mask else None
         self._masking = ThreadPoolExecutor(1, "mask")
+        self._moving = ThreadPoolExecutor(max(1, cpu_cores() - 1), "move")
         self._closing = False
         self._became_ready = asyncio.Event()
         self._generated_at = -math.inf
@@ -139,6 +141,7 @@ class Engine:
     async def start(self) -> None:
         """Start the worker and the output thread; returns before the model is warm."""
         self._loop = asyncio.get_running_loop()
+        cv2.setNumThreads(1)  # the pools are the threads: more of them take turns on cores that the model wants
         self._output.start()
         self._supervisor.start()
         self._reaper = self._loop.create_task(self._reap(), name="reaper")
@@ -154,6 +157,7 @@ class Engine:
                 await asyncio.gather(task, return_exceptions=True)
         await asyncio.to_thread(self._output.close)
         self._masking.shutdown(wait=False, cancel_futures=True)
+        self._moving.shutdown(wait=False, cancel_futures=True)
         await self._supervisor.close()
 
     async def wait_ready(self) -> None:
@@ -205,6 +209,7 @@ class Engine:
             metrics=self.metrics,
             clock=self._clock,
             matting=self._matting(),
+            moving=self._moving,
         )
         self._sessions[session.id] = session
         session.note_worker(self.worker)

@@ -152,6 +152,7 @@ class OutputFrame:
         base: the generated frame that it shows or was made from; None for a slate.
         source_us: publisher's clock, microseconds, of the newest source picture that shaped it; 0 if none.
         age_us: microseconds from the base's source up to that one; 0 when they are the same.
+        captured_at: of that one, seconds on the server's clock; None if there is none.
         person_only: where it holds camera pixels, whether they are the person's alone.
         is_new: whether its base is shown for the first time.
         deadline, picked_at: seconds on the server's clock.
@@ -170,6 +171,7 @@ class OutputFrame:
     deadline: float
     picked_at: float
     person_only: bool = False
+    captured_at: float | None = None
 
 
 def frozen(pixels: Pixels) -> Pixels:

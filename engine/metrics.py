@@ -75,6 +75,12 @@ class Metrics:
             buckets=_LEVELS,
             registry=r,
         )
+        self.warp_doubt = Histogram(
+            "liveglass_warp_doubt",
+            "Share of a moved picture whose motion is not understood.",
+            buckets=(0.01, 0.05, 0.1, 0.2, 0.4, 0.8),
+            registry=r,
+        )
         self.generated = Counter("liveglass_frames_generated", "Frames that the model finished.", registry=r)
         self.abandoned = Counter(
             "liveglass_frames_abandoned", "Frames given up between two steps for a newer version.", registry=r

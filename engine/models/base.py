@@ -59,6 +59,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         guidance: `none`: no effect; `embedded`: an input of the network; `cfg`: two rows of one pass.
         negative: whether a negative prompt has an effect.
         strength: what strength means with this model, in a sentence for people.
+        inner_pixels: how many it paints inside, whatever the picture's size; 0: as many as the picture has.
         passes_camera: its output holds camera pixels (the pass-through models).
         open_vocabulary: it takes any words; else `vocabulary` is all it knows.
         bytes_per_lane: memory for one control version.
@@ -74,6 +75,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     strength: str = ""
     strength_has_effect: bool = True
     prompt_has_effect: bool = True
+    inner_pixels: int = 0
     passes_camera: bool = False
     needs_source: bool = False
     open_vocabulary: bool = True

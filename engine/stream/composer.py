@@ -5,12 +5,15 @@ Every output (viewers, overlay, snapshot, recording) shows what `compose` return
 
 from dataclasses import replace
 
-from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, Provenance, SourceFrame
+from liveglass.engine.frame import Frame, FrameKind, OutputFrame, Pixels, Provenance, SourceFrame, SourceStamp
 from liveglass.engine.options import SessionOptions
 from liveglass.engine.person.matting import Matte
+from liveglass.engine.reproject.warp import Moved
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.picture import blended, slate
 from liveglass.engine.stream.scheduler import Pick
+
+_ANOTHER_CLOCK_US = 1_000_000
 
 
 class Composer:
@@ -31,6 +34,7 @@ class Composer:
         self._shown: Pixels = self._slate
         self._shown_base: Frame | None = None
         self._shown_camera = False
+        self._shown_source: SourceStamp | None = None
 
     def compose(
         self,
@@ -41,6 +45,7 @@ class Composer:
         now: float,
         *,
         matte: Matte | None = None,
+        moved: Moved | None = None,
     ) -> OutputFrame:
         """The frame of `slot`, picked at `now`.
 
@@ -48,6 +53,7 @@ class Composer:
             pick: what the scheduler chose; None in panic: the safe picture, never the camera.
             newest_source: shown only where the session's fallback is its visible camera.
             matte: a camera picture with its person mask, for a base that is not for all of the picture.
+            moved: where the base is by now, if that is known and wanted.
         """
         self.lacks_matte = False
         base = pick.base if pick is not None else None
@@ -56,20 +62,27 @@ class Composer:
             self.refused += 1
         if pick is None or base is None or self.refusing:
             return self._standby(grid, slot, None if pick is None else newest_source, now)
-        pixels, camera = base.pixels, base.provenance.holds_camera
+        kind, pixels, camera, source = pick.kind, base.pixels, base.provenance.holds_camera, base.provenance.source
+        if moved is not None and moved.pixels is not None:
+            if moved.pixels is not base.pixels:
+                kind, pixels, source = FrameKind.WARPED, moved.pixels, moved.source
+        elif pick.kind is FrameKind.REPEATED and self._shown_base is base:
+            # It may have been moved before: what is shown stays, and does not jump back.
+            pixels, source = self._shown, self._shown_source
         if pick.toward < 1.0:
             pixels = blended(self._shown, base.pixels, pick.toward) if pick.toward else self._shown
             camera = camera or self._shown_camera
-        self._shown, self._shown_base, self._shown_camera = pixels, base, camera
+        self._shown, self._shown_base, self._shown_camera, self._shown_source = pixels, base, camera, source
         made = OutputFrame(
             slot=slot,
             pts=grid.pts(slot),
-            kind=pick.kind,
+            kind=kind,
             pixels=pixels,
             base=base,
             version=base.provenance.version,
-            source_us=base.provenance.source.publisher_us if base.provenance.source else 0,
-            age_us=0,
+            source_us=source.publisher_us if source else 0,
+            age_us=_between_us(base.provenance.source, source),
+            captured_at=source.captured_at if source else None,
             holds_camera=camera,
             is_new=pick.is_new,
             deadline=grid.deadline(slot),
@@ -84,11 +97,11 @@ class Composer:
             return made
         is_person = base.apply == "background"
         stamp = matte.source.stamp
-        from_base = base.source.publisher_us if base.source and base.source.publisher_us else stamp.publisher_us
         kept = replace(
             made,
             source_us=stamp.publisher_us,
-            age_us=max(0, stamp.publisher_us - from_base),
+            age_us=_between_us(base.source, stamp),
+            captured_at=stamp.captured_at,
             holds_camera=made.holds_camera or stamp.is_camera,
             person_only=is_person and not made.holds_camera,
         )
@@ -112,7 +125,7 @@ class Composer:
             camera = self._shown_camera
         else:
             # What was shown before the slate is not faded in from afterwards.
-            self._shown, self._shown_camera = self._slate, False
+            self._shown, self._shown_camera, self._shown_base = self._slate, False, None
         return OutputFrame(
             slot=slot,
             pts=grid.pts(slot),
@@ -127,3 +140,13 @@ class Composer:
             deadline=grid.deadline(slot),
             picked_at=now,
         )
+
+
+def _between_us(older: SourceStamp | None, newer: SourceStamp | None) -> int:
+    """Microseconds from one source picture to another, by their publisher's clock where they have the same."""
+    if older is None or newer is None:
+        return 0
+    arrived_us = round((newer.captured_at - older.captured_at) * 1e6)
+    taken_us = newer.publisher_us - older.publisher_us
+    is_one_clock = older.publisher_us and newer.publisher_us and abs(taken_us - arrived_us) < _ANOTHER_CLOCK_US
+    return max(0, taken_us if is_one_clock else arrived_us)

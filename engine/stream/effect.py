@@ -41,9 +41,6 @@ def in_effect(control: ControlState, spec: ModelSpec) -> tuple[dict[str, object]
         notes.append(f"guidance: no effect with this model ({spec.name})")
     if not spec.strength_has_effect and control.params.strength != 0.6:
         notes.append(f"strength: no effect with this model ({spec.name})")
-    if control.params.policy == "steady":
-        result["policy"] = "latest"
-        notes.append("policy: steady needs reprojection, which this version does not have; latest applies")
     if spec.prompt_has_effect and not spec.open_vocabulary:
         notes += word_notes(control, spec)
     return result, tuple(notes[:_MAX_NOTES])

@@ -50,7 +50,7 @@ class Meter:
         """`output` was handed over at `at`; returns its motion and content age in seconds, where it has a source."""
         source = output.base.provenance.source if output.base and output.kind is not FrameKind.STANDBY else None
         content = None if source is None else at - source.captured_at
-        motion = None if content is None else content - output.age_us / 1e6
+        motion = None if content is None or output.captured_at is None else at - output.captured_at
         self._slots.append(_Slot(at, output.kind, output.is_new, motion, content))
         while self._slots[0].at < at - WINDOW_S:
             self._slots.popleft()

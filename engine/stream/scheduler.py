@@ -1,8 +1,8 @@
 """What goes out in a slot; pure: no clock, no thread, no pixel is touched.
 
 `offer` takes what the model finished, `tick` is asked once for each slot. A frame is `generated` only when inference
-has just made it and it is shown as made; everything else is a stand-in and says so. Moving the last picture along with
-the camera (`warped`) will take its place in `_stand_in`, between fresh frames and repeats.
+has just made it and it is shown as made; everything else is a stand-in and says so. That a picked frame is moved along
+with its camera on the way out (`warped`) is `mover.py`'s and `composer.py`'s business.
 """
 
 from dataclasses import dataclass
@@ -52,6 +52,7 @@ class FrameScheduler:
         self._base_at = 0.0
         self._newest = (-1, -1, -1)
         self._fade_left = 0
+        self._is_standby = True
 
     @property
     def base(self) -> Frame | None:
@@ -71,15 +72,15 @@ class FrameScheduler:
     def tick(self, now: float) -> Pick:
         """The pick for the slot that is due at `now`, seconds."""
         fresh, self._coming = self._coming, None
-        if fresh is not None:
-            return self._take(fresh, now)
-        return self._stand_in(now)
+        pick = self._take(fresh, now) if fresh is not None else self._stand_in(now)
+        self._is_standby = pick.kind is FrameKind.STANDBY
+        return pick
 
     def hold(self) -> Pick:
         """The pick for a slot of a paused stream: what is shown stays, even half-way through a fade."""
         # What was ready but not shown will be old when the stream goes on.
         self._coming = None
-        if self._base is None:
+        if self._base is None or self._is_standby:
             return Pick(FrameKind.STANDBY, None)
         return Pick(FrameKind.REPEATED, self._base, toward=0.0 if self._fade_left else 1.0)
 

@@ -14,7 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Page
 
-GENERATED, BLENDED, REPEATED, STANDBY = 1, 3, 4, 5
+GENERATED, WARPED, BLENDED, REPEATED, STANDBY = 1, 2, 3, 4, 5
+PAINTED = (GENERATED, WARPED)
+"""What the model made, as it was made or moved along with the camera."""
+STAND_INS = (WARPED, BLENDED, REPEATED)
 CAMERA_FLAG = 4
 LAUNCH = (
     "--no-sandbox",
@@ -185,10 +188,10 @@ class LivePage:
         """The headers of the frames that came."""
         return frames_of(await self.log(since))
 
-    async def until_frames(self, kind: int, count: int, *, since: int = 0, within_s: float = 30.0) -> None:
-        """Wait for `count` frames of a kind."""
-        few = f"wire.log.slice({since}).filter((m) => m.type === 'frame' && m.kind === {kind}).length >= {count}"
-        await self.until(few, within_s=within_s)
+    async def until_frames(self, kinds: tuple[int, ...], count: int, *, since: int = 0, within_s: float = 30.0) -> None:
+        """Wait for `count` frames of some kinds."""
+        wanted = f"wire.log.slice({since}).filter((m) => m.type === 'frame' && {list(kinds)}.includes(m.kind))"
+        await self.until(f"{wanted}.length >= {count}", within_s=within_s)
 
     async def pixels(self, width: int = 64, height: int = 36) -> NDArray[np.uint8]:
         """What the picture shows, made small: uint8 [H, W, 4] RGBA."""
@@ -214,7 +217,7 @@ class Studio(LivePage):
         await self.until("sessionStorage.getItem('liveglass.session')")
         await self.remember()
         await self.until("document.getElementById('tally').textContent === 'live'", within_s=60)
-        await self.until_frames(GENERATED, 1)
+        await self.until_frames(PAINTED, 1)
 
     async def remember(self) -> None:
         """Read which session this tab steers."""
@@ -238,7 +241,8 @@ class Studio(LivePage):
         since = await self.mark()
         await self.page.click("#camera")
         await self.until(
-            f"wire.log.slice({since}).some((m) => m.type === 'frame' && m.kind === {GENERATED} && m.source > 0)"
+            f"wire.log.slice({since})"
+            f".some((m) => m.type === 'frame' && {list(PAINTED)}.includes(m.kind) && m.source > 0)"
         )
         return since
 

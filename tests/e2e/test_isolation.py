@@ -32,7 +32,7 @@ async def generated(live: Live, count: int) -> list[LiveFrame]:
     """The next frames that the model has just made."""
     found: list[LiveFrame] = []
     async for frame in live.frames():
-        if frame.kind is FrameKind.GENERATED:
+        if frame.kind in {FrameKind.GENERATED, FrameKind.WARPED}:
             found.append(frame)
             if len(found) == count:
                 break

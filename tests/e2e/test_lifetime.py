@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from e2e.pages import GENERATED, REPEATED, LivePage, Studio
+from e2e.pages import PAINTED, REPEATED, LivePage, Studio
 from e2e.server import Server, bearer
 from numpy.typing import NDArray
 from playwright.async_api import BrowserContext
@@ -32,7 +32,7 @@ async def test_sigterm_in_mid_stream_tells_everybody_and_leaves_no_process(
     assert len(children) >= 1
     async with connect(server.url, source="sample") as live:
         async for frame in live.frames():
-            if frame.kind is FrameKind.GENERATED:
+            if frame.kind in {FrameKind.GENERATED, FrameKind.WARPED}:
                 break
         events = live.events()
         server.process.send_signal(signal.SIGTERM)
@@ -64,9 +64,9 @@ async def test_the_overlay_shows_the_picture_and_nothing_else(overlay: LivePage,
     async with connect(nano.url, source="sample", prompt="night vision green") as live:
         assert live.opened is not None
         await overlay.page.goto(f"{nano.url}/overlay/{live.id}?token={live.opened.viewer_token}")
-        await overlay.until_frames(GENERATED, 3)
+        await overlay.until_frames(PAINTED, 3)
         await live.pause()
-        await overlay.until_frames(REPEATED, 36, since=await overlay.mark())  # video sharpens what stands still
+        await overlay.until_frames((REPEATED,), 36, since=await overlay.mark())  # video sharpens what stands still
         snapshot = (await nano.snapshot(live.id, live.opened.viewer_token)).content
         seen = picture_of(await overlay.page.screenshot(type="png"))
 
@@ -90,7 +90,7 @@ async def test_a_named_session_and_its_overlay_survive_a_restart(overlay: LivePa
     await server.http.patch("/v1/sessions/stage", headers=headers, json={"prompt": "thermal", "params": {"seed": 11}})
     before = await server.session("stage", opened["token"])
     await overlay.page.goto(opened["urls"]["overlay"])
-    await overlay.until_frames(GENERATED, 3)
+    await overlay.until_frames(PAINTED, 3)
     assert await server.stop() == 0
 
     await overlay.until("wire.closes.length")
@@ -99,7 +99,7 @@ async def test_a_named_session_and_its_overlay_survive_a_restart(overlay: LivePa
 
     again = await Server.start(tmp_path, *QUICK, port=server.port)
     since = await overlay.mark()
-    await overlay.until_frames(GENERATED, 3, since=since)
+    await overlay.until_frames(PAINTED, 3, since=since)
     assert await overlay.page.evaluate("() => wire.sockets + wire.peers.length") >= 2
     await shows_no_word(overlay)
     after = await again.session("stage", opened["token"])

@@ -4,7 +4,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from e2e.pages import GENERATED, PICTURE, STANDBY, LivePage, Studio, over_socket
+from e2e.pages import PAINTED, PICTURE, STANDBY, LivePage, Studio, over_socket
 from e2e.server import Server
 
 from liveglass.engine.frame import FrameKind
@@ -28,7 +28,7 @@ async def test_panic_leaves_nothing_of_an_overlay_that_asks_for_that(overlay: Li
     async with connect(nano.url, source="sample", prompt="thermal") as live:
         assert live.opened is not None
         await overlay.page.goto(f"{nano.url}/overlay/{live.id}?token={live.opened.viewer_token}&lost=clear")
-        await overlay.until_frames(GENERATED, 2)
+        await overlay.until_frames(PAINTED, 2)
         await overlay.until(f"{OPACITY} === '1'")
         await live.panic()
         await overlay.until(f"{OPACITY} === '0'")
@@ -49,7 +49,7 @@ async def test_panic_shows_the_slate_everywhere_within_a_slot_and_resume_brings_
 
     # Between the command and the next slot there is no picture at all, and from that slot on it is the slate.
     assert snapshot.status_code == 503 or snapshot.headers["Liveglass-Kind"] == "standby"
-    await studio.until_frames(STANDBY, 12, since=since)
+    await studio.until_frames((STANDBY,), 12, since=since)
     log = await studio.log(since)
     accepted = next(place for place, entry in enumerate(log) if entry["type"] == "control.accepted")
     kinds = [entry["kind"] for entry in log[accepted:] if entry["type"] == "frame"]
@@ -72,7 +72,7 @@ async def test_panic_shows_the_slate_everywhere_within_a_slot_and_resume_brings_
 
     since = await studio.mark()
     await studio.page.click("#panic-resume")
-    await studio.until_frames(GENERATED, 3, since=since)
+    await studio.until_frames(PAINTED, 3, since=since)
     await studio.until("document.getElementById('tally').textContent === 'live'")
     assert max(await studio.mean_rgb()) > DARK
     assert brightness(await nano.snapshot(studio.session, studio.token)) > DARK

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from e2e.pages import CAMERA_FLAG, GENERATED, REPEATED, STANDBY, Studio, frames_of, over_socket
+from e2e.pages import CAMERA_FLAG, GENERATED, PAINTED, REPEATED, STANDBY, WARPED, Studio, frames_of, over_socket
 from e2e.server import Server, bearer, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -32,10 +32,10 @@ async def test_the_studio_opens_already_generating_the_sample(studio: Studio, na
 
 
 async def test_the_pictures_move(studio: Studio) -> None:
-    await studio.until_frames(GENERATED, 3, since=await studio.mark())
+    await studio.until_frames(PAINTED, 3, since=await studio.mark())
     first = (await studio.pixels()).astype(int)
     since = await studio.mark()
-    await studio.until_frames(GENERATED, 12, since=since)
+    await studio.until_frames(PAINTED, 12, since=since)
     later = (await studio.pixels()).astype(int)
 
     assert first[..., :3].std() > 10, "the first picture is flat"
@@ -45,7 +45,7 @@ async def test_the_pictures_move(studio: Studio) -> None:
 @over_socket
 async def test_every_slot_has_a_labelled_frame_and_none_is_lost_uncounted(studio: Studio, nano: Server) -> None:
     before = await nano.metrics()
-    await studio.until_frames(GENERATED, 15, since=await studio.mark())
+    await studio.until_frames(PAINTED, 15, since=await studio.mark())
     frames = await studio.frames()
     view = await nano.session(studio.session, studio.token)
     missed = total(await nano.metrics(), "liveglass_slots_missed_total") - total(before, "liveglass_slots_missed_total")
@@ -57,7 +57,7 @@ async def test_every_slot_has_a_labelled_frame_and_none_is_lost_uncounted(studio
     assert all(later > earlier for earlier, later in itertools.pairwise(slots))
     # A gap in the numbers is a slot that the grid skipped or a frame that this viewer could not take: both are counted.
     assert gaps <= view["stats"]["missed"] + view["stats"]["dropped"]
-    assert {frame.kind for frame in frames} <= {GENERATED, REPEATED, STANDBY}
+    assert {frame.kind for frame in frames} <= {GENERATED, WARPED, REPEATED, STANDBY}
     shown = [frame for frame in frames if frame.kind != STANDBY]
     assert {frame.version for frame in shown} == {1}
     assert not any(frame.flags & CAMERA_FLAG for frame in frames)
@@ -91,14 +91,14 @@ async def test_a_typed_prompt_brings_its_receipts_in_order_and_the_picture_becom
         if entry["type"] == "frame" and entry["kind"] != STANDBY:
             assert (entry["version"] >= version) == (entry["slot"] >= applied["slot"])
 
-    await studio.until_frames(GENERATED, 4, since=await studio.mark())
+    await studio.until_frames(PAINTED, 4, since=await studio.mark())
     red, green, blue = await studio.mean_rgb()
     assert green > 1.25 * red, f"asked for green, shows {red:.0f} {green:.0f} {blue:.0f}"
     assert green > 1.25 * blue, f"asked for green, shows {red:.0f} {green:.0f} {blue:.0f}"
 
     version = await studio.send_prompt("ink drawing, blue")
     await studio.until(f"wire.log.some((m) => m.type === 'control.settled' && m.version === {version})")
-    await studio.until_frames(GENERATED, 4, since=await studio.mark())
+    await studio.until_frames(PAINTED, 4, since=await studio.mark())
     red, green, blue = await studio.mean_rgb()
     assert green < 1.12 * max(red, blue), f"asked for blue ink, shows {red:.0f} {green:.0f} {blue:.0f}"
 
@@ -151,7 +151,7 @@ async def test_undo_brings_the_words_back_from_the_keyboard(studio: Studio) -> N
 @over_socket
 async def test_my_camera_takes_the_place_of_the_sample_in_the_same_session(studio: Studio, nano: Server) -> None:
     since = await studio.use_camera()
-    await studio.until_frames(GENERATED, 10, since=await studio.mark())
+    await studio.until_frames(PAINTED, 10, since=await studio.mark())
     log = await studio.log(since)
     shown = [frame for frame in frames_of(log) if frame.kind != STANDBY]
     first = next(i for i, frame in enumerate(shown) if frame.source > 0)
@@ -171,7 +171,7 @@ async def test_a_reload_comes_back_to_the_same_session(studio: Studio, nano: Ser
     before = studio.session
     await studio.page.reload()
     await studio.remember()
-    await studio.until_frames(GENERATED, 2)
+    await studio.until_frames(PAINTED, 2)
 
     assert studio.session == before
     assert {frame.version for frame in await studio.frames() if frame.kind != STANDBY} == {version}
@@ -183,14 +183,14 @@ async def test_a_reload_resumes_the_camera_and_a_stopped_one_stays_off(studio: S
     await studio.page.context.grant_permissions(["camera"])
     await studio.use_camera()
     await studio.page.reload()
-    await studio.until(f"wire.log.some((m) => m.type === 'frame' && m.kind === {GENERATED} && m.source > 0)")
+    await studio.until(f"wire.log.some((m) => m.type === 'frame' && {list(PAINTED)}.includes(m.kind) && m.source > 0)")
     await studio.until("document.getElementById('camera').textContent === 'Stop my camera'")
     await studio.until("document.getElementById('side-program').hidden === false")
 
     await studio.page.click("#camera")
     await studio.page.reload()
     await studio.until("wire.log.some((m) => m.type === 'hello')")
-    await studio.until_frames(REPEATED, 6)
+    await studio.until_frames((REPEATED,), 6)
     assert await studio.text("camera") == "Use my camera"
     assert await studio.page.locator("#preview").is_hidden()
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from e2e.pages import CARRIER, GENERATED, PICTURE, STANDBY, LivePage, Studio
+from e2e.pages import CARRIER, PAINTED, PICTURE, STANDBY, LivePage, Studio
 from e2e.server import Server, bearer
 from playwright.async_api import BrowserContext
 
@@ -68,7 +68,7 @@ async def test_the_studio_shows_a_video_and_gets_its_receipts_without_any_socket
     since = await studio.mark()
     version = await studio.send_prompt("night vision green")
     await studio.until(f"wire.log.some((m) => m.type === 'control.settled' && m.version === {version})")
-    await studio.until_frames(GENERATED, 4, since=since)
+    await studio.until_frames(PAINTED, 4, since=since)
     red, green, blue = await studio.mean_rgb()
 
     assert green > 1.25 * max(red, blue), f"asked for green, shows {red:.0f} {green:.0f} {blue:.0f}"
@@ -138,7 +138,7 @@ async def test_a_newer_publisher_turns_my_camera_off_and_i_go_on_watching(studio
 
     await studio.until("document.getElementById('notice').textContent.includes('(publisher_replaced)')")
     assert await studio.text("camera") == "Use my camera"
-    await studio.until_frames(GENERATED, 4, since=await studio.mark())
+    await studio.until_frames(PAINTED, 4, since=await studio.mark())
     assert await studio.page.evaluate("() => [wire.sockets, wire.peers.length]") == [0, 1]
     await other.page.close()
 
@@ -147,7 +147,7 @@ async def test_panic_is_the_slate_over_webrtc_and_resume_brings_the_picture_back
     await studio.use_camera()
     since = await studio.mark()
     await studio.page.keyboard.press("`")
-    await studio.until_frames(STANDBY, 24, since=since)
+    await studio.until_frames((STANDBY,), 24, since=since)
     kinds = [frame.kind for frame in await studio.frames(since)]
     first = kinds.index(STANDBY)
 
@@ -155,7 +155,7 @@ async def test_panic_is_the_slate_over_webrtc_and_resume_brings_the_picture_back
     assert max(await studio.mean_rgb()) < DARK
     assert await studio.page.locator("#preview").is_hidden(), "the camera is still seen in the page"
     await studio.page.click("#panic-resume")
-    await studio.until_frames(GENERATED, 3, since=since)
+    await studio.until_frames(PAINTED, 3, since=since)
     await studio.until("document.getElementById('tally').textContent === 'live'")
     assert max(await studio.mean_rgb()) > DARK
 
@@ -178,7 +178,7 @@ async def test_without_a_way_the_socket_takes_over_says_so_and_gives_back(
     await reach(studio)
     await studio.until(ON_WEBRTC)
     await studio.until("!document.getElementById('state').textContent.includes('WebSocket')")
-    await studio.until_frames(GENERATED, 4, since=await studio.mark())
+    await studio.until_frames(PAINTED, 4, since=await studio.mark())
     frames = await studio.frames(since)
 
     assert await studio.page.evaluate("() => darkest") > 20, "the picture went dark while its way changed"
@@ -243,7 +243,7 @@ async def test_a_server_that_has_no_webrtc_is_asked_once_and_its_socket_used(
     await studio.go(nano.url)
     await studio.until(ON_SOCKET)
     await reach(studio)
-    await studio.until_frames(GENERATED, 4, since=await studio.mark())
+    await studio.until_frames(PAINTED, 4, since=await studio.mark())
 
     assert len(refused) == 1
     assert await studio.page.evaluate(f"() => {CARRIER}") == "socket"

@@ -34,9 +34,9 @@ def test_an_unknown_word_is_named_once_with_what_is_near() -> None:
 def test_what_a_model_does_not_have_is_said_and_does_not_count() -> None:
     asked = ControlState(1, (Prompt("x"),), "y", Params(guidance=7.0, strength=0.2, policy="steady"))
     effective, notes = in_effect(asked, NULL)
-    assert [note.split(":")[0] for note in notes] == ["prompt", "negative", "guidance", "strength", "policy"]
+    assert [note.split(":")[0] for note in notes] == ["prompt", "negative", "guidance", "strength"]
     assert (effective["prompts"], effective["negative"], effective["guidance"]) == ([], "", 1.0)
-    assert effective["policy"] == "latest"
+    assert effective["policy"] == "steady"
 
 
 def test_a_model_of_any_words_takes_any_words() -> None:

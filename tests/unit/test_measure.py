@@ -11,13 +11,27 @@ from liveglass.engine.stream.measure import FEWEST_SAMPLES, Meter, percentiles_m
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
-def output(slot: int, kind: FrameKind, *, captured_at: float | None = None, is_new: bool = False) -> OutputFrame:
+def output(
+    slot: int, kind: FrameKind, *, captured_at: float | None = None, moved_on: float = 0.0, is_new: bool = False
+) -> OutputFrame:
     base = None
     if captured_at is not None:
         stamp = SourceStamp(slot, captured_at, 0, is_camera=True)
         base = Frame(slot, PIXELS, 0.0, Provenance(stamp, 1, 1.0, 0, 4, "x", holds_camera=False, epoch=1))
     return OutputFrame(
-        slot, 0, kind, PIXELS, base, 1, 0, 0, holds_camera=False, is_new=is_new, deadline=0.0, picked_at=0.0
+        slot,
+        0,
+        kind,
+        PIXELS,
+        base,
+        version=1,
+        source_us=0,
+        age_us=0,
+        holds_camera=False,
+        is_new=is_new,
+        deadline=0.0,
+        picked_at=0.0,
+        captured_at=None if captured_at is None else captured_at + moved_on,
     )
 
 
@@ -55,6 +69,7 @@ def test_the_age_of_a_slate_is_nobodys() -> None:
     meter = Meter()
     assert meter.slot(output(1, FrameKind.STANDBY, captured_at=1.0), 2.0) == (None, None)
     assert meter.slot(output(2, FrameKind.REPEATED, captured_at=1.0), 2.5) == (1.5, 1.5)
+    assert meter.slot(output(3, FrameKind.WARPED, captured_at=1.0, moved_on=0.5), 2.5) == (1.0, 1.5)
 
 
 def test_a_stage_is_told_in_milliseconds() -> None:

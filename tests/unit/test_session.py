@@ -1,17 +1,14 @@
 """One stream driven by hand, in virtual time: what every viewer sees, and what every listener is told."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from stage import CAMERA, MADE, READY, SIZE, AtOnce, Collector, Half, Stage, is_slate
 
-from liveglass.engine.clock import ManualClock
 from liveglass.engine.control import ControlPatch, ControlState, Prompt
 from liveglass.engine.errors import BrokenFrame, CameraNotVisible, InvalidValue, NotAvailable
 from liveglass.engine.events import (
@@ -23,153 +20,11 @@ from liveglass.engine.events import (
     SessionEvent,
     SessionState,
 )
-from liveglass.engine.frame import FrameKind, OutputFrame, Pixels, Provenance, Size, SourceFrame, SourceStamp, Stages
-from liveglass.engine.metrics import Metrics
-from liveglass.engine.models.base import ModelSpec, Vocabulary
-from liveglass.engine.options import SessionOptions
+from liveglass.engine.frame import FrameKind, OutputFrame, Size, SourceStamp
 from liveglass.engine.person.matting import Matting
-from liveglass.engine.stream.grid import Grid
-from liveglass.engine.stream.picture import slate
-from liveglass.engine.stream.session import Session
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission
 from liveglass.engine.worker.supervisor import WorkerStatus
-
-SIZE = Size(8, 8)
-CAMERA, MADE = 200, 90
-SPEC = ModelSpec(
-    name="small",
-    title="",
-    licence="",
-    valid_steps=(1, 4),
-    default_steps=4,
-    open_vocabulary=False,
-    vocabulary=Vocabulary(styles=("ink drawing", "neon"), colours=("blue",), fillers=("a",)),
-)
-READY = WorkerStatus("ready")
-
-
-class Around:
-    """What is around a session: it keeps what it is given, and its loop runs everything at once."""
-
-    def __init__(self) -> None:
-        self.sent: list[m.ToWorker] = []
-        self.sources: list[SourceFrame] = []
-
-    def send(self, session: str, message: m.ToWorker) -> None:
-        self.sent.append(message)
-
-    def put_source(self, session: str, frame: SourceFrame) -> bool:
-        self.sources.append(frame)
-        return False
-
-    def on_loop(self, call: Callable[[], None]) -> None:
-        call()
-
-
-class Collector:
-    """A viewer that takes everything."""
-
-    def __init__(self) -> None:
-        self.outputs: list[OutputFrame] = []
-
-    def wants(self) -> bool:
-        return True
-
-    def deliver(self, output: OutputFrame) -> None:
-        self.outputs.append(output)
-
-
-class Half:
-    """A person mask that finds somebody in the left half, as long as it works."""
-
-    def __init__(self) -> None:
-        self.works = True
-
-    def alpha(self, picture: Pixels) -> NDArray[np.float32]:
-        if not self.works:
-            raise ValueError("no idea")
-        alpha = np.zeros(picture.shape[:2], np.float32)
-        alpha[:, : picture.shape[1] // 2] = 1
-        return alpha
-
-
-class AtOnce(Executor):
-    """Does everything where it is asked."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        fn(*args, **kwargs)
-        return Future()
-
-
-class Stage:
-    """A session and everything that acts on it."""
-
-    def __init__(
-        self,
-        *,
-        source: Literal["camera", "sample", "none"] = "camera",
-        camera_visible: Literal["none", "person", "all"] = "none",
-        fallback: Literal["slate", "hold", "camera"] = "slate",
-        matting: Matting | None = None,
-    ) -> None:
-        self.clock, self.around, self.metrics = ManualClock(100.0), Around(), Metrics()
-        options = SessionOptions(source=source, camera_visible=camera_visible, fallback=fallback, size=SIZE)
-        self.session = Session(
-            "s",
-            name=None,
-            options=options,
-            spec=SPEC,
-            control=ControlState(1),
-            grid=Grid(100.0, 24),
-            host=self.around,
-            metrics=self.metrics,
-            clock=self.clock,
-            matting=matting,
-        )
-        self.viewer, self.events = Collector(), list[SessionEvent]()
-        self.session.add_sink(self.viewer)
-        self.session.listen(self.events.append)
-        self.session.note_worker(READY)
-        self.slot = 0
-
-    def slots(self, count: int = 1) -> OutputFrame:
-        for _ in range(count):
-            self.slot += 1
-            self.clock.set(max(self.clock.now(), self.session.grid.deadline(self.slot)))
-            self.session.run_slot(self.slot, skipped=0)
-        return self.viewer.outputs[-1]
-
-    def publish(self) -> None:
-        now = self.clock.now()
-        self.session.publish(np.full(SIZE.shape, CAMERA, np.uint8), int(now * 1e6), now)
-
-    def offer(
-        self, *, version: int | None = None, camera: bool = False, progress: float = 1.0, took: float = 0.0
-    ) -> None:
-        now, source = self.clock.now(), self.session.newest_source
-        made = Provenance(
-            source.stamp if source else None,
-            version or self.session.control.version,
-            progress,
-            0,
-            4,
-            SPEC.name,
-            camera,
-            1,
-            Stages(0.0, 0.0, took, 0.0),
-            self.session.control.apply,
-        )
-        pixels = np.full(SIZE.shape, CAMERA if camera else MADE, np.uint8)
-        self.session.offer(m.Generated("s", 0, made, now), pixels)
-
-    def told(self, kind: type[SessionEvent]) -> list[SessionEvent]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-def is_slate(pixels: Pixels) -> bool:
-    return np.array_equal(pixels, slate(SIZE))
-
 
 acts = st.lists(
     st.sampled_from(
@@ -184,7 +39,7 @@ acts = st.lists(
 
 def act(stage: Stage, name: str) -> None:
     session = stage.session
-    does: dict[str, Callable[[], object]] = {
+    does = {
         "publish": stage.publish,
         # A pass-through model's picture; black and nobody's without a source.
         "passed": lambda: stage.offer(camera=session.newest_source is not None),
@@ -209,15 +64,18 @@ def act(stage: Stage, name: str) -> None:
     st.sampled_from(["camera", "none"]),
     st.sampled_from(["none", "person"]),
     st.sampled_from(["slate", "hold"]),
+    st.booleans(),
 )
-@settings(max_examples=80)
+@settings(max_examples=120, deadline=None)
 def test_no_output_ever_holds_camera_pixels_unless_the_session_shows_its_camera(
     script: list[str],
     source: Literal["camera", "none"],
     visible: Literal["none", "person"],
     fallback: Literal["slate", "hold"],
+    moves: bool,
 ) -> None:
-    stage = Stage(source=source, camera_visible=visible, fallback=fallback)
+    size = Size(32, 24) if moves else SIZE
+    stage = Stage(source=source, camera_visible=visible, fallback=fallback, moves=moves, size=size)
     for name in [*script, "slot"]:
         act(stage, name)
         snapshot = stage.session.snapshot()

@@ -1,6 +1,7 @@
 """What the server may know of the built-in model without loading it; imports no torch."""
 
 from liveglass.engine.models.base import Look, ModelSpec, Vocabulary
+from liveglass.engine.models.nano.sizes import WORKING_PIXELS
 from liveglass.engine.models.nano.vocabulary import COLOURS, FILLERS, MODIFIERS, SCENES, STYLES, SYNONYMS
 
 VALID_STEPS = (1, 2, 4)
@@ -57,5 +58,6 @@ def nano_spec() -> ModelSpec:
             fillers=tuple(sorted(FILLERS)),
         ),
         looks=LOOKS,
+        inner_pixels=WORKING_PIXELS,
         bytes_per_lane=_BYTES_PER_LANE,
     )

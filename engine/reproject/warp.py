@@ -1,0 +1,128 @@
+"""The last generated picture, moved to where the camera is now; one stream, one thread at a time.
+
+Full size is touched once for each picture that goes out: motion is looked for, and judged, in small views. No pixel of
+the camera enters the picture.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from liveglass.engine.frame import Frame, Pixels, Size, SourceFrame, SourceStamp, frozen
+from liveglass.engine.reproject.choice import choose
+from liveglass.engine.reproject.motion import CameraMotion, Flow, View, places, sampled
+from liveglass.engine.reproject.texture import Anchor, AnchorJudge, Gain, ScreenTexture, printed, without
+
+_MOST_DOUBT = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A generated picture at another moment of its camera.
+
+    Attributes:
+        base: what was moved.
+        source: the camera picture that it was moved to.
+        pixels: uint8 [H, W, 3]; the base's own where nothing moved; None where the motion cannot be told (a cut).
+        doubt: share of the picture whose motion is not understood, 0..1.
+    """
+
+    base: Frame
+    source: SourceStamp
+    pixels: Pixels | None
+    doubt: float = 0.0
+
+
+class Reprojector:
+    """Follows one camera and moves one picture after the other along with it.
+
+    Args:
+        size: of the generated pictures.
+        view: size at which motion is looked for.
+    """
+
+    def __init__(self, size: Size, view: Size) -> None:
+        self._motion = CameraMotion(view)
+        self._judge = AnchorJudge(self._motion)
+        self._texture = ScreenTexture()
+        self._base: Frame | None = None
+        self._base_view: View | None = None
+        self._since_base: Flow | None = None
+        self._bare: tuple[Pixels, Gain] | None = None
+        self._last: Moved | None = None
+        self._size = size
+        self._scale = np.array([size.width / view.width, size.height / view.height], np.float32)
+
+    @property
+    def anchor(self) -> Anchor:
+        """What the pictures are fixed to, as far as it has shown."""
+        return self._judge.anchor
+
+    def see(self, source: SourceFrame, *, follow: bool = True) -> None:
+        """The camera shows `source`; `follow`: a picture is likely to be moved to it."""
+        view = self._motion.see(source, follow=follow)
+        if view is not None and self._since_base is not None:
+            step = view.step
+            self._since_base = None if step is None else step + self._motion.along(self._since_base, step)
+
+    def offer(self, base: Frame, *, follow: bool = True) -> None:
+        """A newer picture was generated; `follow`: it is likely to be moved."""
+        before, older = self._base, self._base_view
+        source = base.provenance.source
+        self._base, self._base_view = base, None if source is None else self._motion.find(source)
+        self._since_base = self._bare = None
+        newest = self._motion.newest
+        if self._base_view is not None and newest is not None:
+            self._since_base = self._motion.composed(newest, self._base_view)
+        if before is None or before.provenance.version != base.provenance.version:
+            self._judge.forget()
+            self._texture.clear()
+        if follow:
+            self._learn(base, older)
+
+    def _learn(self, base: Frame, older: View | None) -> None:
+        """See what the pictures are fixed to, and take out what is fixed to the screen."""
+        flow = None
+        if older is not None and self._base_view is not None:
+            choice = choose(self._motion, self._base_view, older, self._motion.composed(self._base_view, older))
+            flow = None if choice.is_cut else choice.flow
+        self._judge.look(base.pixels, flow)
+        if self._judge.anchor is Anchor.BOTH:
+            self._texture.add(base.pixels)
+            texture = self._texture.gain()
+            self._bare = None if texture is None else (without(base.pixels, texture), texture)
+
+    def moved(self, at: float | None = None) -> Moved | None:
+        """The newest picture moved to where the camera was; None where there is nothing to move.
+
+        Args:
+            at: when, in seconds of the server's clock; None: now.
+        """
+        base, older = self._base, self._base_view
+        newest = self._motion.newest if at is None else self._motion.at(at)
+        if base is None or newest is None or older is None:
+            return None
+        last = self._last
+        if last is None or last.base is not base or last.source is not newest.stamp:
+            last = self._last = self._to(base, newest, older)
+        return last
+
+    def _to(self, base: Frame, newest: View, older: View) -> Moved:
+        if older.stamp.seq >= newest.stamp.seq or self._judge.anchor is Anchor.SCREEN:
+            return Moved(base, newest.stamp, base.pixels)
+        is_newest = newest is self._motion.newest
+        composed = self._since_base if is_newest else self._motion.composed(newest, older)
+        choice = choose(self._motion, newest, older, composed)
+        if choice.is_cut or choice.doubt > _MOST_DOUBT:
+            return Moved(base, newest.stamp, None, choice.doubt)
+        if not choice.flow.any():
+            return Moved(base, newest.stamp, base.pixels, choice.doubt)
+        return Moved(base, newest.stamp, frozen(self._sampled(base.pixels, choice.flow)), choice.doubt)
+
+    def _sampled(self, pixels: Pixels, flow: Flow) -> Pixels:
+        there = cv2.resize(flow, (self._size.width, self._size.height)) * self._scale + places(self._size)
+        if self._bare is None:
+            return sampled(pixels, there)
+        bare, texture = self._bare
+        return printed(sampled(bare, there), texture)

@@ -1,0 +1,228 @@
+"""One session's pictures, moved along with its camera in a pool; nobody ever waits for it.
+
+A new picture is held back until it has been moved once, so that motion never jumps back to the moment that the picture
+was made from; if that takes longer than a slot, it is shown as made. While nothing has to be moved, camera pictures are
+only remembered. Any thread.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import structlog
+
+from liveglass.engine.clock import Clock
+from liveglass.engine.frame import Frame, Size, SourceFrame
+from liveglass.engine.reproject.warp import Moved, Reprojector
+from liveglass.engine.worker.cost import percentile
+
+log = structlog.get_logger()
+
+_MOST_SOURCES = 6
+"""Camera pictures that may wait; when the machine is that far behind, older ones are passed over."""
+
+_MOST_BASES = 2
+_MOST_VIEW_PIXELS = 256 * 256
+_WANTED_S = 1.0
+"""So long after the last picture that had to be moved the camera is still followed."""
+
+_TOO_SLOW_OF = 12
+_REST_S = 5.0
+"""After a fault, or where moving takes longer than a slot, nothing is moved for so long."""
+
+
+def view_size(size: Size, inner_pixels: int) -> Size:
+    """Size at which motion is looked for: half of what the model paints at.
+
+    Args:
+        size: of the session's pictures.
+        inner_pixels: that the model paints; 0: as many as the session's pictures have.
+    """
+    painted = inner_pixels or size.width * size.height
+    share = min(1.0, (min(painted / 4, _MOST_VIEW_PIXELS) / (size.width * size.height)) ** 0.5, 0.5)
+    return Size(max(16, round(size.width * share)), max(16, round(size.height * share)))
+
+
+class Mover:
+    """Moves one session's pictures.
+
+    Args:
+        size: of the session's pictures.
+        view: size at which motion is looked for.
+        pool: where it is done.
+        period_s: a slot; a new picture is held back for no longer.
+        clock: the server's.
+        took: told in the pool how many seconds it took to move a picture.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        view: Size,
+        *,
+        pool: Executor,
+        period_s: float,
+        clock: Clock,
+        took: Callable[[float], None],
+    ) -> None:
+        self._size, self._view = size, view
+        self._reprojector: Reprojector | None = None  # the pool's alone
+        self._pool, self._period_s, self._clock, self._took = pool, period_s, clock, took
+        self._lock = threading.Lock()
+        self._sources: deque[SourceFrame] = deque(maxlen=_MOST_SOURCES)
+        self._bases: deque[Frame] = deque(maxlen=_MOST_BASES)
+        self._held: list[Frame] = []
+        self._offered = self._done = -1
+        self._aim: float | None = None
+        self._wanted_until = 0.0
+        self._newest: Moved | None = None
+        self._is_due = self._is_running = self._is_forgetting = self._is_closed = False
+        self._passes: deque[float] = deque(maxlen=_TOO_SLOW_OF)
+        self._resting_until = 0.0
+
+    def see(self, source: SourceFrame) -> None:
+        """The camera shows `source`."""
+        with self._lock:
+            self._sources.append(source)
+        self._wake()
+
+    def offer(self, frame: Frame, *, hold: bool) -> bool:
+        """A picture was generated.
+
+        Args:
+            hold: whether to hold it back until it has been moved once.
+
+        Returns:
+            Whether it is held back: `ready` will give it.
+        """
+        with self._lock:
+            self._offered = frame.seq
+            self._bases.append(frame)
+            hold = hold and not self._is_resting
+            if hold:
+                self._held.append(frame)
+                self._wanted_until = self._clock.now() + _WANTED_S
+        self._wake()
+        return hold
+
+    def ready(self, at: float) -> list[Frame]:
+        """Pictures that were held back and may be shown at `at`: moved once, or waiting for too long."""
+        with self._lock:
+            ready: list[Frame] = []
+            held: list[Frame] = []
+            for frame in self._held:
+                is_ready = self._is_resting or frame.seq <= self._done or at - frame.ready_at > self._period_s
+                (ready if is_ready else held).append(frame)
+            self._held = held
+            return ready
+
+    def moved(self, base: Frame, aim: float | None) -> Moved | None:
+        """Where `base` is by what is known now; None where nothing is.
+
+        Args:
+            aim: to where the camera was at that time, in seconds, it is to be moved from now on; None: to its newest
+                place.
+        """
+        with self._lock:
+            if base.seq != self._offered and (self._newest is None or self._newest.base is not base):
+                return None
+            is_news = aim != self._aim or not self._is_wanted
+            self._aim, self._wanted_until = aim, self._clock.now() + _WANTED_S
+            newest = self._newest
+        if is_news:
+            self._wake()
+        return newest if newest is not None and newest.base is base else None
+
+    def forget(self) -> None:
+        """Nothing that was seen or made before counts any more."""
+        with self._lock:
+            self._clear()
+            self._is_forgetting = True
+
+    def close(self) -> None:
+        """The session is over: nothing is kept, and nothing taken in."""
+        with self._lock:
+            self._clear()
+            self._is_closed = True
+
+    def _clear(self) -> None:
+        self._sources.clear()
+        self._bases.clear()
+        self._held.clear()
+        self._newest = None
+        self._offered = -1
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._clock.now() < self._wanted_until
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._clock.now() < self._resting_until
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._is_due = True
+            if self._is_running or self._is_closed:
+                return
+            self._is_running = True
+        self._submit()
+
+    def _submit(self) -> None:
+        try:
+            self._pool.submit(self._run)
+        except RuntimeError:  # the pool has been shut: the engine is closing
+            with self._lock:
+                self._is_running = False
+
+    def _run(self) -> None:
+        """One pass; another one takes its turn behind those of other sessions."""
+        self._pass()
+        with self._lock:
+            self._is_running = again = self._is_due and not self._is_closed
+        if again:
+            self._submit()
+
+    def _pass(self) -> None:
+        with self._lock:
+            self._is_due = False
+            sources, bases = list(self._sources), list(self._bases)
+            self._sources.clear()
+            self._bases.clear()
+            is_wanted, aim = self._is_wanted and not self._is_resting, self._aim
+            is_fresh, self._is_forgetting = self._is_forgetting, False
+        if is_fresh:
+            self._reprojector = None
+        began = self._clock.now()
+        try:
+            reprojector = self._reprojector = self._reprojector or Reprojector(self._size, self._view)
+            for source in sources:
+                reprojector.see(source, follow=is_wanted)
+            for base in bases:
+                reprojector.offer(base, follow=is_wanted)
+            moved = reprojector.moved(aim) if is_wanted else None
+        except Exception:
+            # Without it the stream goes on as it would without a warp, until the next try.
+            log.exception("pictures cannot be moved along")
+            self._reprojector, moved = None, None
+            self._rest()
+        with self._lock:
+            is_news = moved is not None and moved is not self._newest
+            if not self._is_forgetting and not self._is_closed:
+                self._newest = moved
+                self._done = bases[-1].seq if bases else self._done
+        if is_news:
+            self._account(self._clock.now() - began)
+
+    def _account(self, seconds: float) -> None:
+        """What takes longer than a slot most of the time is of no use."""
+        self._took(seconds)
+        self._passes.append(seconds)
+        if len(self._passes) == _TOO_SLOW_OF and percentile(sorted(self._passes), 0.5) > self._period_s:
+            self._passes.clear()
+            self._rest()
+
+    def _rest(self) -> None:
+        with self._lock:
+            self._resting_until = self._clock.now() + _REST_S
