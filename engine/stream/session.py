@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -32,15 +33,15 @@ from liveglass.engine.metrics import Metrics
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.options import SessionOptions, check_apply, possible
 from liveglass.engine.person.matting import Matte, Matting
-from liveglass.engine.reproject.warp import Moved
 from liveglass.engine.stream.audience import Audience, OnLoop, Sink
 from liveglass.engine.stream.composer import Composer
+from liveglass.engine.stream.follower import Follower
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.ledger import Ledger
 from liveglass.engine.stream.mover import Mover, view_size
 from liveglass.engine.stream.phase import PhaseLock
 from liveglass.engine.stream.sample import Sample
-from liveglass.engine.stream.scheduler import FrameScheduler, Pick
+from liveglass.engine.stream.scheduler import FrameScheduler
 from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures
 from liveglass.engine.stream.steering import Receipt, Steering
 from liveglass.engine.worker import messages as m
@@ -111,17 +112,16 @@ class Session:
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
         self._composer = Composer(options)
         self._matting = matting
-        self._mover: Mover | None = None
+        mover = None
         if moving is not None:
             view = view_size(options.size, spec.inner_pixels)
-            self._mover = Mover(
-                options.size, view, pool=moving, period_s=grid.period, clock=clock, took=self._took_warp
-            )
+            took = partial(self.record_stage, "warp")
+            mover = Mover(options.size, view, pool=moving, period_s=grid.period, clock=clock, took=took)
+        self._follower = Follower(mover, full_strength_hides=spec.strength_has_effect)
         self._matte: Matte | None = None
         self._ledger = Ledger(metrics, grid.period)
         self._phase = PhaseLock(grid.period)
         self._told_t0 = grid.t0
-        self._lag_s = 0.0
         self._worker = WorkerStatus("warming")
         self._sample = Sample(options.size) if options.source == "sample" else None
         self._source: SourceFrame | None = None
@@ -249,8 +249,7 @@ class Session:
     def end(self, cause: str) -> None:
         """The session is over; listeners are told."""
         self._cause_of_end = cause
-        if self._mover is not None:
-            self._mover.close()
+        self._follower.close()
         self._refresh_state()
         self._host.on_loop(self.closed.set)
 
@@ -265,8 +264,7 @@ class Session:
             if panic:
                 self._scheduler.flush()
                 self._newest = None
-                if self._mover is not None:
-                    self._mover.forget()
+                self._follower.forget()
                 self._flushed_at = self._clock.now()
         self._host.send(self.id, m.SetRunning(self.id, self.is_running))
         self._refresh_state()
@@ -278,8 +276,7 @@ class Session:
         with self._lock:
             self._sample = None
             self._wants_source = True
-            if self._mover is not None:
-                self._mover.forget()  # another camera moves nothing that was made before
+            self._follower.forget()  # another camera moves nothing that was made before
             self._scheduler.fades = False
 
     def stop_publishing(self) -> None:
@@ -308,8 +305,7 @@ class Session:
             frame = self._source = SourceFrame(stamp, frozen(pixels))
         if self._matting is not None and self.control.apply != "all":
             self._matting.submit(frame, lambda seconds: self.record_stage("mask", seconds))
-        if self._mover is not None:
-            self._mover.see(frame)
+        self._follower.see(frame)
         if self._host.put_source(self.id, frame):
             self.count_replaced()
 
@@ -329,23 +325,11 @@ class Session:
                 return
             self._frame_seq += 1
             frame = Frame(self._frame_seq, frozen(pixels), now, provenance)
-            if not self._moves(frame):
+            if not self._follower.takes(frame, self.control.params, self.grid):
                 self._schedule(frame)
         self._ledger.generated(stages, has_source=provenance.source is not None)
         if generated.steady is not None:
             self._ledger.steady(generated.steady)
-
-    def _moves(self, frame: Frame) -> bool:
-        """Whether `frame` is held back until it has been moved to where the camera is now."""
-        source, params = frame.provenance.source, self.control.params
-        if self._mover is None or source is None or (self.spec.strength_has_effect and params.strength >= 1):
-            return False
-        shown_at = self.grid.deadline(self.grid.next_slot(frame.ready_at))
-        is_old = shown_at - source.captured_at > self.grid.period
-        return self._mover.offer(frame, hold=is_old and params.policy == "latest")
-
-    def _took_warp(self, seconds: float) -> None:
-        self.record_stage("warp", seconds)
 
     def _schedule(self, frame: Frame) -> None:
         late = self._scheduler.late
@@ -405,7 +389,7 @@ class Session:
                 self._host.send(self.id, m.MoveGrid(self.id, self._told_t0))
 
     def _compose(self, slot: int, now: float) -> OutputFrame:
-        for frame in self._mover.ready(now) if self._mover is not None else ():
+        for frame in self._follower.ready(now):
             self._schedule(frame)
         if self._panic:
             pick = None
@@ -416,29 +400,14 @@ class Session:
         refused = self._composer.refused
         if self._matting is not None and not self._paused:
             self._matte = self._matting.newest(self._source)
-        moved = self._moved(pick, now)
+        moved = None
+        if pick is not None and not self._paused:
+            moved = self._follower.place(pick, self.control.params, self.grid, now)
         output = self._composer.compose(self.grid, slot, pick, self._source, now, matte=self._matte, moved=moved)
         self._metrics.refused_camera.inc(self._composer.refused - refused)
         if moved is not None and output.kind is FrameKind.WARPED:
             self._metrics.warp_doubt.observe(moved.doubt)
         return output
-
-    def _moved(self, pick: Pick | None, now: float) -> Moved | None:
-        """Where the picked picture is by now; None where it is shown as it was made."""
-        if self._mover is None or pick is None or pick.base is None or self._paused:
-            return None
-        source = pick.base.provenance.source
-        if source is None:
-            return None
-        if pick.is_new:
-            self._lag_s = now - source.captured_at
-            if self._lag_s <= self.grid.period:
-                return None
-        if self.control.params.policy == "latest":
-            return self._mover.moved(pick.base, None)
-        # With a constant lag the next slot shows what the camera saw a slot later than this one.
-        moved = self._mover.moved(pick.base, now + self.grid.period - self._lag_s)
-        return None if pick.is_new else moved
 
     def _account(self, output: OutputFrame, handed_at: float) -> None:
         self._ledger.handed_over(output, handed_at)

@@ -1,0 +1,71 @@
+"""Whether a session's pictures follow its camera, and to which moment; pure but for the mover that does the work.
+
+With policy `latest` every picture that is older than a slot is shown where the camera is now; with `steady` fresh
+pictures are shown as made, and the ones between keep their lag.
+"""
+
+from collections.abc import Sequence
+
+from liveglass.engine.control import Params
+from liveglass.engine.frame import Frame, SourceFrame
+from liveglass.engine.reproject.warp import Moved
+from liveglass.engine.stream.grid import Grid
+from liveglass.engine.stream.mover import Mover
+from liveglass.engine.stream.scheduler import Pick
+
+
+class Follower:
+    """One session's policy.
+
+    Args:
+        mover: None: nothing is ever moved.
+        full_strength_hides: whether at strength 1 nothing of the camera is in the picture.
+    """
+
+    def __init__(self, mover: Mover | None, *, full_strength_hides: bool) -> None:
+        self._mover = mover
+        self._full_strength_hides = full_strength_hides
+        self._lag_s = 0.0
+
+    def see(self, source: SourceFrame) -> None:
+        """The camera shows `source`."""
+        if self._mover is not None:
+            self._mover.see(source)
+
+    def takes(self, frame: Frame, params: Params, grid: Grid) -> bool:
+        """`frame` was generated; whether it is held back, for `ready` to give it when it has been moved once."""
+        source = frame.provenance.source
+        if self._mover is None or source is None or (self._full_strength_hides and params.strength >= 1):
+            return False
+        shown_at = grid.deadline(grid.next_slot(frame.ready_at))
+        is_old = shown_at - source.captured_at > grid.period
+        return self._mover.offer(frame, hold=is_old and params.policy == "latest")
+
+    def ready(self, now: float) -> Sequence[Frame]:
+        """Frames that were held back and may be picked at `now`, seconds."""
+        return () if self._mover is None else self._mover.ready(now)
+
+    def place(self, pick: Pick, params: Params, grid: Grid, now: float) -> Moved | None:
+        """Where the picked frame is shown in the slot at `now`, seconds; None: as it was made, or as it is shown."""
+        source = None if pick.base is None else pick.base.provenance.source
+        if self._mover is None or pick.base is None or source is None:
+            return None
+        if pick.is_new:
+            self._lag_s = now - source.captured_at
+            if self._lag_s <= grid.period:
+                return None
+        if params.policy == "latest":
+            return self._mover.moved(pick.base, None)
+        # The next slot shows what the camera saw a slot later than this one.
+        moved = self._mover.moved(pick.base, now + grid.period - self._lag_s)
+        return None if pick.is_new else moved
+
+    def forget(self) -> None:
+        """Nothing that was seen or made before is moved any more."""
+        if self._mover is not None:
+            self._mover.forget()
+
+    def close(self) -> None:
+        """The session is over."""
+        if self._mover is not None:
+            self._mover.close()
