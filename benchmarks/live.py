@@ -39,8 +39,15 @@ def new_pictures(frames: list[LiveFrame]) -> int:
     return sum(before != after for before, after in itertools.pairwise(bases))
 
 
-async def watch(running: Server, seconds: float, size: Size, *, visible: str, prompts: bool) -> dict[str, object]:
-    """One session: publish, watch, change the prompt now and then."""
+async def watch(
+    running: Server,
+    seconds: float,
+    size: Size,
+    *,
+    visible: str,
+    prompts: bool,
+) -> dict[str, object]:
+    """One session: publish, watch, change the prompt now and then; it counts from the first painted frame on."""
     frames: list[LiveFrame] = []
     arrivals: list[float] = []
     landed: list[float] = []
@@ -134,7 +141,7 @@ def show(name: str, f: dict[str, object]) -> None:
         return (label, *(f"{p[k]:.1f}" if p else "—" for k in ("p50", "p95", "p99")))
 
     stages = f["stages_ms"]
-    known = ("decode", "queue", "begin", "denoise", "finish", "transfer", "encode", "deliver")
+    known = ("decode", "queue", "begin", "denoise", "finish", "transfer", "warp", "encode", "deliver")
     order = [name for name in known if name in stages]
     print(table(f"{name}: milliseconds", [
         ("", "p50", "p95", "p99"),

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from liveglass.engine.frame import FrameKind
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SLOT_MS = 1000 / 24
@@ -57,3 +61,33 @@ def test_what_the_page_claims_is_read_from_its_own_words_and_a_dash_is_no_figure
     assert latency.claim({"Out": "24 fps", "Motion age, p50 / p95": "31 / 45 ms"}) == {"p50": 31.0, "p95": 45.0}
     assert latency.claim({"Motion age, p50 / p95": "—"}) is None
     assert latency.claim({}) is None
+
+
+@pytest.mark.parametrize("name", ["pan", "head", "hand-held head", "hand", "whip and cut", "still"])
+def test_a_camera_sequence_moves_as_it_says(name: str) -> None:
+    for sequences in benchmark("camera_sequences"):
+        frames = sequences.SEQUENCES[name](64, 12)
+        assert len(frames) == 12
+        assert {(frame.shape, frame.dtype.name) for frame in frames} == {((64, 64, 3), "uint8")}
+        changes = [float(np.abs(after.astype(int) - before).mean()) for before, after in pairwise(frames)]
+        assert (max(changes) > 4) == (name != "still")
+        if name == "whip and cut":
+            assert max(changes[5:9]) > 25, "the cut"
+
+
+def test_a_generated_picture_is_ready_when_its_time_has_passed() -> None:
+    for reprojection in benchmark("reprojection"):
+        assert list(reprojection.bases(8, 12)) == [(3, 0), (6, 3), (9, 6)]
+        stalled = [slot for slot, _ in reprojection.bases(0, 72)]
+        assert max(slot for slot in stalled) <= 24, "the last two thirds are the stall"
+
+
+def test_a_slot_is_new_when_it_shows_another_generated_picture() -> None:
+    def frame(version: int, source_us: int, age_us: int, kind: FrameKind = FrameKind.WARPED) -> SimpleNamespace:
+        return SimpleNamespace(version=version, source_us=source_us, age_us=age_us, kind=kind)
+
+    for live in benchmark("live"):
+        moved = [frame(1, 100 + n, n) for n in range(4)]
+        assert live.new_pictures(moved) == 0, "the same picture, moved on"
+        assert live.new_pictures([*moved, frame(1, 200, 0), frame(2, 200, 0)]) == 2
+        assert live.new_pictures([frame(1, 0, 0), frame(0, 0, 0, FrameKind.STANDBY), frame(1, 0, 0)]) == 0

@@ -1,0 +1,98 @@
+"""Whether the grid holds: every slot on time while the model makes 24, 12, 8, 3 or 0 pictures a second.
+
+    liveglass bench hold [--seconds 60] [--sessions 1]
+
+The model is `sleep`, which takes a chosen time for each picture, so that nothing but the time differs; for the last row
+every worker is killed as soon as it is there. Prints slots missed, lateness at the hand-off, ages, and what was shown.
+A run in which a viewer lost slots is refused.
+"""
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import psutil
+from live import watch
+from machine import Server, describe, save, server, table
+
+from liveglass.engine.frame import Size
+
+SIZE = Size(640, 360)
+RATES = {24: "sleep:30", 12: "sleep:80", 8: "sleep:120", 3: "sleep:330", 0: "sleep:80"}
+"""Model by the pictures a second that it makes."""
+SETTLE_S = 3.0
+"""So long pictures come before the first worker is killed."""
+
+
+async def kill_workers(running: Server) -> None:
+    """End every worker process as soon as there is one."""
+    while True:
+        worker = running.worker()
+        if worker is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        await asyncio.sleep(0.2)
+
+
+async def run(running: Server, sessions: int, seconds: float, *, dead: bool) -> list[dict[str, object]]:
+    """`sessions` cameras and viewers at once."""
+    watching = [
+        asyncio.create_task(watch(running, seconds, SIZE, visible="all", prompts=False)) for _ in range(sessions)
+    ]
+    killing = None
+    if dead:
+        await asyncio.sleep(SETTLE_S)
+        killing = asyncio.create_task(kill_workers(running))
+    try:
+        return await asyncio.gather(*watching)
+    finally:
+        if killing is not None:
+            killing.cancel()
+
+
+def row(rate: int, runs: Sequence[dict[str, object]]) -> tuple[str, ...]:
+    """The worst of all sessions."""
+    worst = max(runs, key=lambda one: one["lateness_ms"]["p99.9"])
+    late, kinds = worst["lateness_ms"], worst["kinds"]
+    shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)
+    ages = worst["motion_age_ms"], worst["content_age_ms"]
+    age = " / ".join(f"{one['p50']:.0f}" if one else "-" for one in ages)
+    return (
+        f"{rate}",
+        f"{min(one['out_fps'] for one in runs):.2f}",
+        f"{worst['generated_fps']:.1f}",
+        f"{max(one['missed'] for one in runs):.0f}",
+        f"{late['p50']:.0f} / {late['p99.9']:.0f}",
+        age,
+        shown,
+    )
+
+
+def main() -> None:
+    """Run it all, print it, keep it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--sessions", type=int, default=1)
+    options = parser.parse_args()
+    figures: dict[str, object] = {"machine": describe(), "sessions": options.sessions}
+    print("\n".join(f"{key}: {value}" for key, value in describe().items()), "\n")
+    head = ("model, fps", "out, fps", "new, fps", "missed", "late ms p50 / p99.9", "motion / content age ms", "shown")
+    rows: list[tuple[str, ...]] = [head]
+    for rate, model in RATES.items():
+        with server(model) as running:
+            runs = asyncio.run(run(running, options.sessions, options.seconds, dead=rate == 0))
+        figures[f"{rate} fps"] = runs
+        rows.append(row(rate, runs))
+        print("  ".join(rows[-1]), flush=True)
+    print()
+    print(
+        table(
+            f"{options.sessions} session(s), {options.seconds:.0f} s each; bars: 24.0 out, none missed, 3 / 20 ms", rows
+        )
+    )
+    print(f"raw figures: {save('hold', figures)}")
+
+
+if __name__ == "__main__":
+    main()
