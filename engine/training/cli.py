@@ -5,7 +5,6 @@ model in `model/` (and wherever `--export` says).
 """
 
 import argparse
-import copy
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from liveglass.engine.models.nano.model import NanoModel
 from liveglass.engine.training.distil import Distil
 from liveglass.engine.training.evaluate import evaluate, table
 from liveglass.engine.training.evaluator import stored_evaluator
-from liveglass.engine.training.examples import Examples, draw_layouts
+from liveglass.engine.training.examples import Examples
 from liveglass.engine.training.export import export
 from liveglass.engine.training.loop import Phase, Settings, first, fit
 from liveglass.engine.training.photographs import training_photographs
@@ -46,7 +45,6 @@ class Size:
         side: of a training crop.
         scenes: pictures in a batch of scenes that are decoded.
         shape: of those; None: several.
-        layouts: pictures of each scene drawn beforehand for their latents.
     """
 
     pictures: int = 600
@@ -55,10 +53,10 @@ class Size:
     side: int = 128
     scenes: int = 1
     shape: tuple[int, int] | None = None
-    layouts: int = 150
 
 
-TINY = Size(pictures=4, picture_side=96, wishes=2, side=64, shape=(64, 96), layouts=1)
+ON_GPU = Size(pictures=3000, wishes=96, scenes=16)
+TINY = Size(pictures=4, picture_side=96, wishes=2, side=64, shape=(64, 96))
 
 
 def tell(line: str) -> None:
@@ -85,17 +83,11 @@ def _pictures(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
     return _kept(path, what, seed, lambda: pool(training_photographs(), size.pictures, size.picture_side))
 
 
-def _layouts(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
-    path = folder / f"layouts-{size.layouts}-{seed}.npy"
-    return _kept(path, f"{size.layouts} layouts of each scene", seed, lambda: draw_layouts(size.layouts))
-
-
 def _examples(arguments: argparse.Namespace, size: Size, phase: int) -> Examples:
     """The examples of one phase, others in every process."""
     rank = dist.get_rank() if dist.is_initialized() else 0
     pictures = _pictures(arguments.run, size, arguments.seed)
-    layouts = _layouts(arguments.run, size, arguments.seed)
-    return Examples(pictures, arguments.seed + phase + 1000 * rank, layouts)
+    return Examples(pictures, arguments.seed + phase + 1000 * rank)
 
 
 def _train(arguments: argparse.Namespace, model: NanoModel, phase: Phase, seconds: float) -> NanoModel:
@@ -128,29 +120,42 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, default=Path("runs/nano"), help="folder of this run; a run resumes")
     parser.add_argument("--minutes", type=float, default=150.0, help="budget, wall clock")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=0, help="that train together; 0: one for each CPU core")
+    parser.add_argument("--device", default="auto", help="cpu, cuda; auto: cuda where there is one")
+    parser.add_argument("--processes", type=int, default=0, help="that train together on a CPU; 0: one for each core")
     parser.add_argument("--tiny", action="store_true", help="a toy run that takes seconds, to see that all works")
+    parser.add_argument("--start", type=Path, default=None, help="checkpoint whose average distil begins with")
     parser.add_argument("--export", type=Path, default=None, help="also export the model here as it gets better")
     parser.add_argument("--look-minutes", type=float, default=5.0, help="between sample sheets")
     return parser
 
 
+def _size(arguments: argparse.Namespace) -> Size:
+    if arguments.tiny:
+        return TINY
+    return Size() if arguments.device == "cpu" else ON_GPU
+
+
 def _teach(arguments: argparse.Namespace, seconds: float) -> None:
-    size = TINY if arguments.tiny else Size()
+    size = _size(arguments)
     examples = _examples(arguments, size, 0)
     torch.manual_seed(arguments.seed)
     model = NanoModel(trained_steps=(4,)).to(memory_format=torch.channels_last)
     _train(arguments, model, Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
 
 
+def _stored(checkpoint: Path) -> NanoModel:
+    """The average that a phase of training kept, on the default device."""
+    model = NanoModel()
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    laid: NanoModel = model.to(memory_format=torch.channels_last)
+    return laid
+
+
 def _distil(arguments: argparse.Namespace, seconds: float) -> None:
-    size = TINY if arguments.tiny else Size()
+    size = _size(arguments)
     examples = _examples(arguments, size, 1)
-    stored = torch.load(arguments.run / f"{Teacher.name}.pt", weights_only=True)
-    teacher = NanoModel().to(memory_format=torch.channels_last)
-    teacher.load_state_dict(stored["average"])
-    student = copy.deepcopy(teacher)
-    phase = Distil(teacher, examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape)
+    student = _stored(arguments.start or arguments.run / f"{Teacher.name}.pt")
+    phase = Distil(examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape)
     _train(arguments, student, phase, seconds)
 
 
@@ -160,8 +165,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     student = NanoModel.from_pretrained(str(folder / "model"), local_files_only=True, low_cpu_mem_usage=False)
     teacher = None
     if (folder / f"{Teacher.name}.pt").exists():
-        teacher = NanoModel()
-        teacher.load_state_dict(torch.load(folder / f"{Teacher.name}.pt", weights_only=True)["average"])
+        teacher = _stored(folder / f"{Teacher.name}.pt")
     judge = stored_evaluator(folder / "evaluator.pt", _pictures(folder, Size(), arguments.seed), arguments.seed, tell)
     text = table(evaluate(student, judge, teacher))
     (folder / "evaluation.md").write_text(text + "\n", encoding="utf-8")
@@ -196,7 +200,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "evaluate":
         _evaluate(arguments)
         return 0
-    _examples(arguments, TINY if arguments.tiny else Size(), 0)
+    if arguments.device == "auto":
+        arguments.device = "cuda" if torch.cuda.is_available() else "cpu"
+    tell(f"{arguments.command}  on {arguments.device}")
+    if arguments.device != "cpu":
+        with torch.device(arguments.device):
+            _run(arguments)
+        return 0
+    _examples(arguments, _size(arguments), 0)
     arguments.processes = arguments.processes or cpu_cores()
     if arguments.processes == 1:
         _run(arguments)

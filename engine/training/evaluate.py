@@ -12,18 +12,23 @@ from torch import Tensor
 
 from liveglass.engine.models.nano import vocabulary
 from liveglass.engine.models.nano.model import NanoModel
-from liveglass.engine.training.distil import TEACHER_SIGMAS
+from liveglass.engine.training.dice import Dice
 from liveglass.engine.training.evaluator import Evaluator
 from liveglass.engine.training.examples import NAMES
-from liveglass.engine.training.generate import generate
+from liveglass.engine.training.generate import drawn, generate
 from liveglass.engine.training.measures import noise_gain, pan_error, psnr, ssim, texture_distance, weave
 from liveglass.engine.training.pictures import ramps
-from liveglass.engine.training.scenes import SCENES
+from liveglass.engine.training.scenes import SCENES, draw
 from liveglass.engine.training.sheets import held_out
-from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES
+from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES, stylise
 
 Paint = Callable[[Tensor], Tensor]
 
+_SEED = 1
+"""Of the noise that the model paints from, unless another is wanted."""
+_OTHER_SEED = 3
+TEACHER_SIGMAS = tuple(torch.linspace(1, 0.25, 8).tolist())
+_SCORES = "PSNR / SSIM / texture / PSNR of stochastic styles"
 _PANS = (1, 3, 8)
 _PAN_ALLOWANCE = 2.0
 
@@ -47,21 +52,26 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over styles: closeness for exact ones, texture for stochastic ones (in levels)."""
+    """Means over styles: closeness of the exact ones; of the stochastic ones closeness and texture (in levels).
+
+    Closeness is to the program with the same noise, texture to the program with another.
+    """
 
     psnr: float
     ssim: float
     texture: float
+    chance_psnr: float
 
     def line(self) -> str:
-        """All three, as the table has them."""
-        return f"{self.psnr:.1f} dB / {self.ssim:.2f} / {self.texture:.1f}"
+        """All four, as the table has them."""
+        return f"{self.psnr:.1f} dB / {self.ssim:.2f} / {self.texture:.1f} / {self.chance_psnr:.1f} dB"
 
 
 def targets(camera: Tensor, seed: int) -> Mapping[str, Tensor]:
-    """What the style programs make of `camera`."""
-    torch.manual_seed(seed)
-    return {name: style(camera, "").clamp(0, 1) for name, style in STYLES.items()}
+    """What the style programs make of `camera` with the dice of `seed`."""
+    count, _, height, width = camera.shape
+    start, noise = drawn(seed, count, height, width)
+    return {name: stylise(name, camera, dice=Dice(start, noise, height, width)) for name in STYLES}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -72,20 +82,20 @@ def _judged(claim: str, value: str, bar: str, passed: bool) -> Figure:
     return Figure(claim, value, bar, "pass" if passed else "falls short")
 
 
-def score(
-    model: NanoModel, camera: Tensor, wanted: Mapping[str, Tensor], steps: int, sigmas: Sequence[float] | None = None
-) -> Scores:
+def score(model: NanoModel, camera: Tensor, steps: int, sigmas: Sequence[float] | None = None) -> Scores:
     """Every style, compared with its program."""
-    close, alike, texture = [], [], []
-    for name, target in wanted.items():
+    same, another = targets(camera, _SEED), targets(camera, _OTHER_SEED)
+    close, alike, texture, chance = [], [], [], []
+    for name, target in same.items():
         prompts = [NAMES.get(name, name)] * len(camera)
-        made = generate(model, prompts, camera, steps=steps, sigmas=sigmas)
+        made = generate(model, prompts, camera, steps=steps, sigmas=sigmas, seed=_SEED)
         if name in STOCHASTIC:
-            texture.append(texture_distance(made, target))
+            texture.append(texture_distance(made, another[name]))
+            chance.append(psnr(made, target))
         else:
             close.append(psnr(made, target))
             alike.append(ssim(made, target))
-    return Scores(_mean(close), _mean(alike), _mean(texture))
+    return Scores(_mean(close), _mean(alike), _mean(texture), _mean(chance))
 
 
 def colour_swaps(model: NanoModel, camera: Tensor) -> float:
@@ -127,7 +137,7 @@ def by_program(prompt: str, style: str, camera: Tensor) -> Tensor:
     """What the style's program makes of `camera` for a prompt's colour and modifier."""
     words = [word for word, known in vocabulary.tokens(prompt) if known]
     colour = next((word for word in words if word in COLOURS), "")
-    picture = STYLES[style](camera, colour)
+    picture = stylise(style, camera, colour)
     for word in words:
         picture = MODIFIERS[word](picture) if word in MODIFIERS else picture
     return picture.clamp(0, 1)
@@ -161,6 +171,18 @@ def scenes_named(model: NanoModel, judge: Evaluator) -> tuple[float, dict[str, s
     return _mean(right), mistakes
 
 
+def scenes_close(model: NanoModel) -> float:
+    """Mean PSNR in dB of every scene from words alone against its program with the same noise, two seeds each."""
+    height, width = 176, 320
+    empty, distances = torch.zeros(1, 3, height, width), []
+    for scene in SCENES:
+        for seed in (_SEED, _OTHER_SEED):
+            wanted = draw(scene, 1, height, width, Dice(*drawn(seed, 1, height, width), height, width))
+            made = generate(model, [NAMES.get(scene, scene)], empty, with_camera=False, seed=seed)
+            distances.append(psnr(made, wanted))
+    return _mean(distances)
+
+
 def _by_words(model: NanoModel, name: str) -> Paint:
     """What the model makes of pictures for the words of a style, from the same noise each time."""
     return lambda shown: generate(model, [NAMES.get(name, name)] * len(shown), shown)
@@ -170,11 +192,8 @@ def _by_seeded_program(name: str) -> Paint:
     """What a style's program makes of pictures one by one, from the same seed each time."""
 
     def paint(shown: Tensor) -> Tensor:
-        made = []
-        for picture in shown:
-            torch.manual_seed(3)
-            made.append(STYLES[name](picture[None], "").clamp(0, 1))
-        return torch.cat(made)
+        count, _, height, width = shown.shape
+        return stylise(name, shown, dice=Dice(*drawn(_SEED, count, height, width), height, width))
 
     return paint
 
@@ -205,11 +224,11 @@ def _pan_row(model: NanoModel, step: int) -> Figure:
     )
 
 
-def _distilled_rows(student: Scores, teacher: NanoModel, camera: Tensor, wanted: Mapping[str, Tensor]) -> list[Figure]:
-    few, many = score(teacher, camera, wanted, 4), score(teacher, camera, wanted, 4, TEACHER_SIGMAS)
+def _distilled_rows(student: Scores, teacher: NanoModel, camera: Tensor) -> list[Figure]:
+    few, many = score(teacher, camera, 4), score(teacher, camera, 4, TEACHER_SIGMAS)
     return [
-        Figure("teacher, 8 steps: PSNR / SSIM / texture", many.line()),
-        Figure("teacher, 4 steps: PSNR / SSIM / texture", few.line()),
+        Figure(f"teacher, 8 steps: {_SCORES}", many.line()),
+        Figure(f"teacher, 4 steps: {_SCORES}", few.line()),
         _judged(
             "distilled: 4 steps against the teacher's 4",
             f"{student.psnr - few.psnr:+.1f} dB, texture {student.texture / few.texture - 1:+.0%}",
@@ -222,15 +241,15 @@ def _distilled_rows(student: Scores, teacher: NanoModel, camera: Tensor, wanted:
 def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = None) -> list[Figure]:
     """The table; the teacher's rows only where its weights are given."""
     camera = held_out()
-    wanted, again = targets(camera, 3), targets(camera, 4)
-    four, one = score(student, camera, wanted, 4), score(student, camera, wanted, 1)
+    wanted, again = targets(camera, _SEED), targets(camera, _OTHER_SEED)
+    four, one = score(student, camera, 4), score(student, camera, 1)
     reseeded = _mean([texture_distance(again[name], wanted[name]) for name in sorted(STOCHASTIC)])
     swaps, seeds = colour_swaps(student, camera), seeds_differ(student)
     style_share, program_share, style_mistakes = styles_named(student, judge, camera)
     scene_share, scene_mistakes = scenes_named(student, judge)
     torch.manual_seed(6)
     walls = ramps(4, 176, 320)
-    on_walls = targets(walls, 3)
+    on_walls = targets(walls, _SEED)
     woven = _mean([weave(_by_words(student, name)(walls), on_walls[name]) for name in STYLES])
     return [
         _judged("exact styles against their program, 4 steps, PSNR", f"{four.psnr:.1f} dB", "≥ 24 dB", four.psnr >= 24),
@@ -241,8 +260,9 @@ def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = N
             "≤ 3.5",
             four.texture <= 3.5,
         ),
-        Figure("1 step: PSNR / SSIM / texture", one.line()),
-        *([] if teacher is None else _distilled_rows(four, teacher, camera, wanted)),
+        Figure("the same against their program with the same noise, PSNR", f"{four.chance_psnr:.1f} dB"),
+        Figure(f"1 step: {_SCORES}", one.line()),
+        *([] if teacher is None else _distilled_rows(four, teacher, camera)),
         _judged(
             f"the judge names the style asked for, {len(style_prompts())} prompts, 2 pictures (the programs' own:"
             f" {program_share:.0%})",
@@ -257,6 +277,7 @@ def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = N
             "≥ 85%",
             scene_share >= 0.85,
         ),
+        Figure("scenes against their program with the same noise, PSNR", f"{scenes_close(student):.1f} dB"),
         Figure("two seeds of a scene differ by", f"{seeds:.1f} levels"),
         _noise_row(student, camera),
         *(_pan_row(student, step) for step in _PANS),

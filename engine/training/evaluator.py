@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from liveglass.engine.training.examples import Examples
+from liveglass.engine.training.fields import from_bytes, to_bytes
 from liveglass.engine.training.scenes import SCENES
 from liveglass.engine.training.styles import STYLES
 
 CLASSES = (*STYLES, *SCENES)
 """What the judge can say: the styles, then the scenes."""
 
-_STEPS = 1800
-_EACH = 240
+_STEPS = 2400
+_EACH = 360
 _SCENES_SHARE = 4
 """A style comes in any colour over any picture; scenes vary less, and are drawn a quarter as often."""
 _BATCH = 32
@@ -78,7 +79,7 @@ def _draw(examples: Examples, each: int) -> list[NDArray[np.uint8]]:
                 left = int(torch.randint(0, whole.shape[-1] - whole.shape[-2] + 1, ()).item())
                 square = whole[..., left : left + whole.shape[-2]]
                 picture = F.interpolate(square, size=(_DRAWN, _DRAWN), mode="area")
-            pictures[number] = (picture[0].clamp(0, 1) * 255 + 0.5).byte().numpy()
+            pictures[number] = to_bytes(picture[0])
         drawn.append(pictures)
     return drawn
 
@@ -90,13 +91,13 @@ def _lesson(drawn: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     for index in classes.tolist():
         number = int(torch.randint(0, len(drawn[index]), ()).item())
         top, left = torch.randint(0, _DRAWN - _SHOWN + 1, (2,)).tolist()
-        crop = torch.from_numpy(drawn[index][number, :, top : top + _SHOWN, left : left + _SHOWN].copy())
+        crop = from_bytes(drawn[index][number, :, top : top + _SHOWN, left : left + _SHOWN])
         crops.append(crop.flip(2) if torch.rand(()) < 0.5 else crop)
-    return torch.stack(crops).float() / 255, classes
+    return torch.stack(crops), classes
 
 
 def _taught(pictures: NDArray[np.uint8], seed: int, tell: Callable[[str], None], steps: int, each: int) -> Evaluator:
-    """Teach a judge on program pictures over camera pictures `[N, 3, S, S]`; some three minutes on one core."""
+    """Teach a judge on program pictures over camera pictures `[N, 3, S, S]`; some five minutes on one core."""
     drawn = _draw(Examples(pictures, seed), each)
     judge = Evaluator()
     optimiser = torch.optim.AdamW(judge.parameters(), _RATE)

@@ -13,10 +13,11 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
-from liveglass.engine.training.fields import lerp, luma
+from liveglass.engine.training.dice import Dice, noises
+from liveglass.engine.training.fields import from_bytes, lerp, luma
 from liveglass.engine.training.pictures import ramps, recolour
 from liveglass.engine.training.scenes import SCENES, draw
-from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES, plain, tint
+from liveglass.engine.training.styles import COLOURS, MODIFIERS, STYLES, plain, stylise, tint
 
 NAMES = {"nightvision": "night vision", "sunset": "sunset sea", "city": "city lights"}
 """What people write, for the programs whose names differ."""
@@ -26,15 +27,14 @@ WORDLESS_SCENE = "clouds"
 
 _SHAPES = ((176, 320), (256, 256), (320, 176), (208, 288))
 _WHOLE = (176, 320)
-_BLURRING = frozenset({"soft", "foggy"})
 _PLAIN_SHARE = 0.08
 _COLOUR_NATIVE = ("ink", "neon")
-"""Styles that are made of one colour: they carry the colour words, and are drawn three times as often."""
+"""Styles that are made of one colour: they carry the colour words, and are drawn twice as often."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees.
+    """What one training step sees; without a camera the target is a function of words and noise.
 
     Attributes:
         prompts: one for each row.
@@ -42,7 +42,9 @@ class Batch:
         target: `[B, 3, H, W]`.
         strength: `[B]`.
         present: `[B]`, 1 with a camera.
-        exact: `[B]`, 1 where the target is a function of the camera picture, so that pixels may be compared.
+        exact: `[B]`, 1 where the target is a function of camera picture and noise, so that pixels may be compared.
+        start: starting noise, `[B, 12, H/8, W/8]`.
+        noise: decoder noise, `[B, 4, H/2, W/2]`.
         window: top, left, bottom, right of this crop within the whole picture, as fractions.
     """
 
@@ -52,6 +54,8 @@ class Batch:
     strength: Tensor
     present: Tensor
     exact: Tensor
+    start: Tensor
+    noise: Tensor
     window: tuple[float, float, float, float]
 
 
@@ -65,18 +69,18 @@ class Wish:
     modifier: str
     text: str
 
-    def paint(self, source: Tensor) -> Tensor:
-        """Style, colour and modifier over `source` `[B, 3, H, W]`."""
+    def paint(self, source: Tensor, dice: Dice | None = None) -> Tensor:
+        """Style, colour and modifier over `source` `[B, 3, H, W]`; a stochastic style throws `dice`, or its own."""
         if self.style:
-            picture = STYLES[self.style](source, self.colour)
+            picture = stylise(self.style, source, self.colour, dice)
         else:
             picture = tint(source, self.colour) if self.scene else plain(source, self.colour)
         return MODIFIERS[self.modifier](picture) if self.modifier else picture
 
     @property
     def exact(self) -> bool:
-        """Whether the same camera picture always gives the same target."""
-        return not self.scene and self.style not in STOCHASTIC
+        """Whether the same camera picture and the same dice always give the same target; not so in a scene's light."""
+        return not self.scene
 
 
 class Examples:
@@ -84,15 +88,13 @@ class Examples:
 
     Args:
         pictures: camera pictures, uint8 `[N, 3, S, S]`.
-        layouts: from `draw_layouts`, for `Examples.layouts`; None where those are not asked for.
         seed: of everything that is drawn here; torch's global generator is seeded too.
     """
 
-    def __init__(self, pictures: NDArray[np.uint8], seed: int, layouts: NDArray[np.uint8] | None = None) -> None:
+    def __init__(self, pictures: NDArray[np.uint8], seed: int) -> None:
         self._pictures = pictures
         self._random = np.random.default_rng(seed)
         torch.manual_seed(seed)
-        self._layouts = layouts
 
     def _pick(self, options: tuple[str, ...]) -> str:
         return options[int(self._random.integers(len(options)))]
@@ -125,7 +127,7 @@ class Examples:
         usual = self._random.uniform(0.42, 0.72, count)
         low, high = self._random.uniform(0, 0.42, count), self._random.uniform(0.72, 1, count)
         values = np.where(kinds < 0.74, usual, np.where(kinds < 0.88, low, high))
-        return torch.from_numpy(values.astype(np.float32))
+        return torch.tensor(values, dtype=torch.float32)
 
     def camera(self, count: int, height: int, width: int) -> Tensor:
         """Crops of camera pictures at any offset, at one to two times their size; now and then a plain wall."""
@@ -141,8 +143,7 @@ class Examples:
             if zoom >= 1.0:
                 tall, wide = min(size, height), min(size, width)
             top, left = (int(self._random.integers(size - side + 1)) for side in (tall, wide))
-            crop = torch.from_numpy(self._pictures[index, :, top : top + tall, left : left + wide].copy())
-            crop = crop.float()[None] / 255
+            crop = from_bytes(self._pictures[index, :, top : top + tall, left : left + wide])[None]
             if (tall, wide) != (height, width):
                 crop = F.interpolate(crop, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
             crops.append(crop.flip(3) if self._chance(0.5) else crop)
@@ -153,19 +154,21 @@ class Examples:
         prompts: list[str] = []
         targets, cameras, exact = [], [], []
         strength = self.strengths(wishes * each)
-        names = (*STYLES, *_COLOUR_NATIVE, *_COLOUR_NATIVE)
-        for _ in range(wishes):
+        start, noise = noises(wishes * each, side, side)
+        names = (*STYLES, *_COLOUR_NATIVE)
+        for rows in torch.arange(wishes * each, device="cpu").view(wishes, each).tolist():
+            dice = Dice(start[rows], noise[rows], side, side)
             camera = self.camera(each, side, side)
             kind = self._random.random()
             if kind < 0.07:
                 text = "" if self._chance(0.5) else " ".join(self._noise_word() for _ in range(2))
                 wish, painted = Wish("", "", "", "", text), plain(camera, "")
-            elif kind < 0.17:
+            elif kind < 0.13:
                 wish = self.wish(scene=self._pick(tuple(SCENES)))
                 painted = double_exposure(self._scene_crop(wish.scene, each, side), camera, wish)
             else:
                 wish = self.wish(style=self._pick(names))
-                painted = wish.paint(camera)
+                painted = wish.paint(camera, dice)
             prompts += [wish.text] * each
             cameras.append(camera)
             targets.append(painted.clamp(0, 1))
@@ -176,24 +179,7 @@ class Examples:
         exactness = torch.tensor(exact) * (strength <= 0.8).float()
         top, left = (float(value) for value in self._random.uniform(0, 0.5, 2))
         window = (top, left, top + 0.5, left + 0.5)
-        return Batch(prompts, camera, target, strength, torch.ones(len(prompts)), exactness, window)
-
-    def layouts(self, count: int) -> Batch:
-        """`count` scenes of 176 x 320 drawn beforehand, good for their latents alone, and cheap."""
-        if self._layouts is None:
-            raise ValueError("Examples were made without layouts; draw_layouts makes them.")
-        prompts: list[str] = []
-        targets = []
-        for _ in range(count):
-            wish = self._scene_wish(self._pick(tuple(SCENES)), styled=False)
-            while wish.modifier in _BLURRING:
-                wish = self._scene_wish(wish.scene, styled=False)
-            stored = self._layouts[tuple(SCENES).index(wish.scene)]
-            small = torch.from_numpy(stored[int(self._random.integers(len(stored)))].copy())[None].float() / 255
-            prompts.append(wish.text)
-            targets.append(wish.paint(small.flip(3) if self._chance(0.5) else small).clamp(0, 1))
-        target = F.interpolate(torch.cat(targets), scale_factor=4.0, mode="nearest")
-        return self._without_camera(prompts, target)
+        return Batch(prompts, camera, target, strength, torch.ones(len(prompts)), exactness, start, noise, window)
 
     def _scene_crop(self, scene: str, count: int, side: int) -> Tensor:
         whole = draw(scene, 1, 176, 224)
@@ -209,37 +195,25 @@ class Examples:
         height, width = shape or _SHAPES[int(self._random.choice(4, p=(0.5, 0.2, 0.15, 0.15)))]
         prompts: list[str] = []
         targets = []
-        for _ in range(count):
-            wish = self._scene_wish(self._pick(tuple(SCENES)), styled=True)
+        start, noise = noises(count, height, width)
+        for row in range(count):
+            wish = self._scene_wish(self._pick(tuple(SCENES)))
+            dice = Dice(start[row : row + 1], noise[row : row + 1], height, width)
             prompts.append(wish.text)
-            targets.append(wish.paint(draw(wish.scene, 1, height, width)).clamp(0, 1))
-        return self._without_camera(prompts, torch.cat(targets))
+            targets.append(wish.paint(draw(wish.scene, 1, height, width, dice), dice).clamp(0, 1))
+        none, camera = torch.zeros(count), torch.zeros(1, 3, height, width).expand(count, -1, -1, -1)
+        strength, target = self.strengths(count), torch.cat(targets)
+        return Batch(prompts, camera, target, strength, none, torch.ones(count), start, noise, (0, 0, 1, 1))
 
-    def _scene_wish(self, scene: str, *, styled: bool) -> Wish:
-        """A prompt for `scene`, now and then without a known word; `styled`: sometimes in a style or for one alone."""
+    def _scene_wish(self, scene: str) -> Wish:
+        """A prompt for `scene`, now and then in a style, for a style alone, or without a known word."""
         kind = self._random.random()
         if kind > 0.93:
             return Wish("", WORDLESS_SCENE, "", "", "" if self._chance(0.5) else self._noise_word())
-        style = self._pick(tuple(STYLES)) if styled and kind < 0.09 else ""
-        if kind < 0.04 and style:
-            return replace(self.wish(style=style), scene=scene)
+        style = self._pick(STYLES) if kind < 0.09 else ""
+        if style and kind < 0.04:
+            return replace(self.wish(style=style), scene=WORDLESS_SCENE)
         return self.wish(style=style, scene=scene)
-
-    def _without_camera(self, prompts: list[str], target: Tensor) -> Batch:
-        none = torch.zeros(len(prompts))
-        camera = torch.zeros(1, *target.shape[1:]).expand(len(prompts), -1, -1, -1)
-        return Batch(prompts, camera, target, self.strengths(len(prompts)), none, none, (0, 0, 1, 1))
-
-
-def draw_layouts(count: int) -> NDArray[np.uint8]:
-    """`count` pictures of each scene, small as the latent sees them: uint8 `[scenes, count, 3, 44, 80]`."""
-    height, width = _WHOLE
-    layouts = np.empty((len(SCENES), count, 3, height // 4, width // 4), np.uint8)
-    for scene, name in enumerate(SCENES):
-        for index in range(count):
-            small = F.avg_pool2d(draw(name, 1, *_WHOLE), 4)[0]
-            layouts[scene, index] = (small * 255 + 0.5).byte().numpy()
-    return layouts
 
 
 def double_exposure(scene: Tensor, camera: Tensor, wish: Wish) -> Tensor:

@@ -1,20 +1,34 @@
 """Random fields, filters and colour maps: what the style and scene programs are made of.
 
 Pure batched torch functions on float32 pictures `[B, 3, H, W]` or planes `[B, 1, H, W]` in 0..1. Randomness comes
-from torch's global generator, so a seeded run is repeatable. Used by training only.
+from torch's global generator, so a seeded run is repeatable, on torch's default device, as everything that is made
+here. Used by training only.
 """
 
 import math
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
 from torch import Tensor
 
 Colour = tuple[float, float, float]
 
-_SOBEL = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
+_SOBEL = ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0))
+
+
+def from_bytes(values: NDArray[np.uint8]) -> Tensor:
+    """uint8 of any shape as floats in 0..1, copied to the default device."""
+    return torch.from_numpy(values.copy()).to(torch.get_default_device()).float() / 255
+
+
+def to_bytes(picture: Tensor) -> NDArray[np.uint8]:
+    """Floats in 0..1, clamped, as uint8 in memory."""
+    values: NDArray[np.uint8] = (picture.clamp(0, 1) * 255 + 0.5).byte().cpu().numpy()
+    return values
 
 
 def pad_edge(picture: Tensor, reach: int) -> Tensor:
@@ -42,7 +56,8 @@ def luma(picture: Tensor) -> Tensor:
 def gradient(plane: Tensor) -> tuple[Tensor, Tensor]:
     """Sobel derivatives (across, down), scaled so that a unit ramp gives 1."""
     padded = pad_edge(plane, 1)
-    return F.conv2d(padded, _SOBEL[None, None]), F.conv2d(padded, _SOBEL.t()[None, None])
+    kernel = torch.tensor(_SOBEL) / 8
+    return F.conv2d(padded, kernel[None, None]), F.conv2d(padded, kernel.t()[None, None])
 
 
 def edges(plane: Tensor) -> Tensor:
@@ -136,14 +151,6 @@ def stroke_kernel(length: int, angle: float) -> Tensor:
     for step in torch.linspace(-centre, centre, 4 * length).tolist():
         kernel[round(centre + step * math.sin(angle)), round(centre + step * math.cos(angle))] = 1
     return (kernel / kernel.sum())[None, None]
-
-
-def strokes(batch: int, height: int, width: int, angle: float, length: int = 13) -> Tensor:
-    """White noise smeared along `angle`: unit variance, mean 0."""
-    noise = blur(torch.randn(batch, 1, height, width), 0.7)
-    reach = length // 2
-    noise = F.conv2d(F.pad(noise, (reach,) * 4, mode="reflect"), stroke_kernel(length, angle))
-    return noise / noise.std((2, 3), keepdim=True)
 
 
 def kuwahara(picture: Tensor, reach: int) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
-from liveglass.engine.models.nano.network import LATENT_CHANNELS, TEXTURE_CHANNELS, Features, coordinates
+from liveglass.engine.models.nano.network import Features, coordinates
+from liveglass.engine.training.dice import noises
 from liveglass.engine.training.examples import Batch
 
 
@@ -80,20 +81,12 @@ class Painter:
         return self._model.paint(latent[rows], features, condition, noise[rows], self._places)
 
 
-def latent_noise(count: int, height: int, width: int) -> Tensor:
-    """Starting noise for pictures of `height` x `width`."""
-    return torch.randn(count, LATENT_CHANNELS, height // 8, width // 8)
-
-
-def texture_noise(count: int, height: int, width: int) -> Tensor:
-    """Decoder noise for pictures of `height` x `width`."""
-    return torch.randn(count, TEXTURE_CHANNELS, height // 2, width // 2)
-
-
-def noise_for(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Starting noise and decoder noise for a training batch."""
-    count, (height, width) = len(batch.prompts), batch.target.shape[-2:]
-    return latent_noise(count, height, width), texture_noise(count, height, width)
+def drawn(seed: int, count: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Starting noise and decoder noise of a seed, the same in each of `count` rows."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        start, noise = noises(1, height, width)
+    return start.expand(count, -1, -1, -1), noise.expand(count, -1, -1, -1)
 
 
 @torch.no_grad()
@@ -110,11 +103,7 @@ def generate(
 ) -> Tensor:
     """Pictures `[B, 3, H, W]` in 0..1 for prompts and camera pictures `[B, 3, H, W]`; every row has the same noise."""
     count, _, height, width = camera.shape
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    latent = latent_noise(1, height, width).expand(count, -1, -1, -1)
-    noise = texture_noise(1, height, width).expand(count, -1, -1, -1)
-    torch.random.set_rng_state(state)
+    latent, noise = drawn(seed, count, height, width)
     present = torch.full((count,), float(with_camera))
     painter = Painter(model, prompts, camera, torch.full((count,), strength), present)
     return painter.paint(painter.roll(latent, sigmas or SIGMAS[steps], steps), noise).clamp(0, 1)

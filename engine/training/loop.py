@@ -129,7 +129,7 @@ class _Run:
         """Go on from the last checkpoint; False where there is none."""
         if not self._path.exists():
             return False
-        stored = torch.load(self._path, weights_only=True)
+        stored = torch.load(self._path, map_location="cpu", weights_only=True)
         try:
             self.model.load_state_dict(stored["model"])
         except RuntimeError:

@@ -4,10 +4,11 @@ import io
 from collections.abc import Callable
 
 import av
+import numpy as np
 import torch
 from torch import Tensor
 
-from liveglass.engine.training.fields import blur, luma
+from liveglass.engine.training.fields import blur, from_bytes, luma, to_bytes
 from liveglass.engine.training.losses import texture_loss, weave_loss
 
 
@@ -30,11 +31,9 @@ def ssim(made: Tensor, target: Tensor) -> float:
 
 def texture_distance(made: Tensor, target: Tensor) -> float:
     """Sliced Wasserstein distance of patches in levels, with fixed projections."""
-    state = torch.random.get_rng_state()
-    torch.manual_seed(5)
-    distance = float(texture_loss(made, target, 64)) * 255
-    torch.random.set_rng_state(state)
-    return distance
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return float(texture_loss(made, target, 64)) * 255
 
 
 def weave(made: Tensor, target: Tensor) -> float:
@@ -44,7 +43,7 @@ def weave(made: Tensor, target: Tensor) -> float:
 
 def after_h264(pictures: Tensor) -> Tensor:
     """Pictures `[N, 3, H, W]` as a viewer gets them: H.264 (x264, veryfast, zero latency, CRF 23), 4:2:0, and back."""
-    frames = (pictures.clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    frames = np.ascontiguousarray(to_bytes(pictures.permute(0, 2, 3, 1)))
     file = io.BytesIO()
     with av.open(file, "w", format="h264") as out:
         stream = out.add_stream("libx264", 24, options={"preset": "veryfast", "tune": "zerolatency", "crf": "23"})
@@ -55,8 +54,8 @@ def after_h264(pictures: Tensor) -> Tensor:
         out.mux(stream.encode(None))
     file.seek(0)
     with av.open(file, "r", format="h264") as back:
-        shown = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in back.decode(video=0)]
-    return torch.stack(shown).permute(0, 3, 1, 2).float() / 255
+        shown = [from_bytes(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in back.decode(video=0)]
+    return torch.stack(shown).permute(0, 3, 1, 2)
 
 
 def noise_gain(paint: Callable[[Tensor], Tensor], camera: Tensor, *, frames: int = 16, sigma: float = 4.0) -> float:

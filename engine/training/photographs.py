@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import skimage
 import sklearn.datasets
-import torch
 from PIL import Image
 from torch import Tensor
+
+from liveglass.engine.training.fields import from_bytes
 
 TRAINING = (
     "chelsea.png",
@@ -43,7 +44,7 @@ def load(name: str) -> Tensor:
         if path.exists():
             with Image.open(path) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
-            return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+            return from_bytes(pixels).permute(2, 0, 1)
     raise FileNotFoundError(f"no photograph {name!r} in scikit-image or scikit-learn")
 
 

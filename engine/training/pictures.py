@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
-from liveglass.engine.training.fields import cloud, colour_map, colour_plane, lerp, uniform
+from liveglass.engine.training.fields import cloud, colour_map, colour_plane, lerp, to_bytes, uniform
 
 _PHOTO_WEIGHTS = (3.0, 3.0, 3.0, 2.0, 0.5, 0.5, 0.5, 0.5)
 
@@ -147,5 +147,5 @@ def pool(photographs: list[Tensor], count: int, size: int) -> NDArray[np.uint8]:
     """`count` camera pictures as uint8 `[count, 3, size, size]`."""
     pictures = np.empty((count, 3, size, size), np.uint8)
     for index in range(count):
-        pictures[index] = (picture(photographs, size) * 255 + 0.5).byte().numpy()
+        pictures[index] = to_bytes(picture(photographs, size))
     return pictures

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from liveglass.engine.models.nano.model import NanoModel
+from liveglass.engine.training.fields import to_bytes
 from liveglass.engine.training.generate import generate
 from liveglass.engine.training.photographs import held_out_photographs
 
@@ -65,7 +66,7 @@ def save_grid(pictures: list[Tensor], columns: int, path: Path) -> None:
     blank = torch.zeros_like(pictures[0])
     pictures = pictures + [blank] * (-len(pictures) % columns)
     rows = [torch.cat(pictures[start : start + columns], 2) for start in range(0, len(pictures), columns)]
-    pixels = (torch.cat(rows, 1).clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).numpy()
+    pixels = to_bytes(torch.cat(rows, 1).permute(1, 2, 0))
     Image.fromarray(np.ascontiguousarray(pixels)).save(path, optimize=True)
 
 
@@ -94,7 +95,7 @@ def save_gallery(pictures: list[tuple[str, Tensor]], columns: int, path: Path, w
     draw = ImageDraw.Draw(sheet)
     for index, (name, picture) in enumerate(pictures):
         left, top = index % columns * (width + 6) + 3, index // columns * (height + 24) + 3
-        pixels = (picture.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).numpy()
+        pixels = to_bytes(picture.permute(1, 2, 0))
         tile = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.LANCZOS)
         sheet.paste(tile, (left, top))
         draw.text((left + 2, top + height + 2), name, fill="black", font=font)

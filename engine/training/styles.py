@@ -1,7 +1,7 @@
 """The style programs: what the built-in model learns to imitate, and what it is measured against.
 
 Each takes a camera picture `[B, 3, H, W]` in 0..1 and paints it in one style. Patterns are anchored at the picture's
-top left corner. `STOCHASTIC` styles draw fresh randomness on every call; the others are functions of the picture.
+top left corner. `EXACT` styles are functions of the picture, `STOCHASTIC` ones of the picture and a throw of dice.
 """
 
 import math
@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from liveglass.engine.training.dice import Dice
 from liveglass.engine.training.fields import (
     Colour,
     blur,
-    cloud,
     colour_map,
     colour_plane,
     contrast,
@@ -24,11 +24,7 @@ from liveglass.engine.training.fields import (
     luma,
     pixel_grid,
     saturate,
-    strokes,
-    value_noise,
 )
-
-Style = Callable[[Tensor, str], Tensor]
 
 COLOURS: Mapping[str, Colour] = {
     "red": (0.92, 0.10, 0.12),
@@ -54,7 +50,18 @@ def _ink_colour(colour: str) -> Tensor:
 
 def _lines(grey: Tensor, fine: float, coarse: float, threshold: float) -> Tensor:
     """Drawn lines, 1 on the line: an extended difference of Gaussians (Winnemoeller 2012)."""
-    return torch.sigmoid((blur(grey, fine) - 0.97 * blur(grey, coarse) - threshold) * -160)
+    return torch.sigmoid((blur(grey, fine) - 0.955 * blur(grey, coarse) - threshold) * -110)
+
+
+def _below(tone: Tensor, limit: float) -> Tensor:
+    """1 where `tone` is darker than `limit`, with a soft rim: camera noise must not switch it."""
+    return torch.sigmoid((limit - tone) * 24)
+
+
+def _posterised(grey: Tensor, steps: int) -> Tensor:
+    """Brightness in `steps` flat steps with soft risers between them."""
+    turn = 2 * math.pi * steps
+    return grey - 0.9 * torch.sin(turn * grey) / turn
 
 
 def ink(picture: Tensor, colour: str) -> Tensor:
@@ -64,8 +71,8 @@ def ink(picture: Tensor, colour: str) -> Tensor:
     tone = blur(grey, 1.5)
     rising = 0.5 + 0.5 * torch.cos(2 * math.pi * (columns + rows) / 8)
     falling = 0.5 + 0.5 * torch.cos(2 * math.pi * (columns - rows) / 8)
-    first = torch.sigmoid((rising - (tone / 0.55).clamp(0, 1) * 1.15) * 9) * (tone < 0.75)
-    second = torch.sigmoid((falling - (tone / 0.30).clamp(0, 1) * 1.15) * 9) * (tone < 0.5)
+    first = torch.sigmoid((rising - (tone / 0.46).clamp(0, 1) * 1.15) * 7) * _below(tone, 0.46)
+    second = torch.sigmoid((falling - (tone / 0.26).clamp(0, 1) * 1.15) * 7) * _below(tone, 0.28)
     cover = 1 - (1 - _lines(grey, 0.9, 2.2, 0.004)) * (1 - 0.85 * first) * (1 - 0.85 * second)
     return lerp(colour_plane(_WARM_PAPER), _ink_colour(colour), cover)
 
@@ -76,7 +83,7 @@ def neon(picture: Tensor, colour: str) -> Tensor:
     core = ((edges(blur(grey, 1.0)) - 0.012) * 14).clamp(0, 1)
     glow = blur(core, 2.0) * 0.9 + blur(core, 6.0) * 1.1
     light = colour_plane(COLOURS[colour or "pink"])
-    dark = colour_plane((0.03, 0.02, 0.07)) + 0.10 * picture * light + 0.05 * grey
+    dark = colour_plane((0.03, 0.02, 0.07)) + 0.30 * grey**1.3 * light + 0.04 * picture
     return (dark + glow * light * 0.75 + core**2 * (light * 0.35 + 0.65)).clamp(0, 1)
 
 
@@ -87,14 +94,11 @@ def thermal(picture: Tensor, colour: str) -> Tensor:
     return tint(colour_map(grey, stops), colour)
 
 
-def night_vision(picture: Tensor, colour: str) -> Tensor:
+def night_vision(picture: Tensor, colour: str, dice: Dice) -> Tensor:
     """An image intensifier: green phosphor, scan lines, grain, blooming lights."""
-    batch, _, height, width = picture.shape
-    rows, _ = pixel_grid(height, width)
-    grain = blur(torch.randn(batch, 1, height, width), 0.6)
-    grain = grain / grain.std()
+    rows, _ = pixel_grid(*picture.shape[-2:])
     light = blur(luma(picture), 0.7).clamp(1e-3) ** 0.75
-    light = light * 0.9 + 0.08 * grain * (0.5 + 0.5 * (1 - light))
+    light = light * 0.9 + 0.08 * dice.grain(0.6) * (0.5 + 0.5 * (1 - light))
     light = light * (0.88 + 0.12 * torch.cos(2 * math.pi * rows / 4))
     light = (light + blur((light - 0.7).clamp(0), 4) * 1.5).clamp(0, 1)
     stops = [(0, 0.03, 0.01), (0.02, 0.30, 0.06), (0.10, 0.70, 0.18), (0.55, 1, 0.5), (0.95, 1, 0.9)]
@@ -104,31 +108,31 @@ def night_vision(picture: Tensor, colour: str) -> Tensor:
 def blueprint(picture: Tensor, colour: str) -> Tensor:
     """White construction lines on blue paper."""
     grey = luma(picture)
-    line = ((edges(blur(grey, 1.0)) - 0.010) * 16).clamp(0, 1)
+    line = ((edges(blur(grey, 1.0)) - 0.012) * 13).clamp(0, 1)
     rows, columns = pixel_grid(*picture.shape[-2:])
     grid = 0.13 * ((torch.remainder(columns, 16) < 1) | (torch.remainder(rows, 16) < 1)).float()
     base = colour_plane(COLOURS[colour]) * 0.42 if colour and colour != "blue" else colour_plane((0.03, 0.16, 0.45))
-    paper = base * (0.7 + 0.6 * blur(grey, 2.0))
+    paper = base * (0.55 + 0.95 * blur(grey, 1.0))
     return lerp(paper, colour_plane((0.90, 0.96, 1.0)), (line + grid * (1 - line)).clamp(0, 1))
 
 
 def comic(picture: Tensor, colour: str) -> Tensor:
     """Flat bright colour, a dot screen in the shadows, bold outlines."""
-    smooth = saturate(contrast(blur(picture, 1.2), 1.25), 1.8)
-    flat = smooth + ((smooth * 3 + 0.5).floor() / 3 - smooth) * 0.8
+    smooth = saturate(contrast(blur(picture, 1.2), 1.2), 1.8)
+    grey = luma(smooth).clamp(0.02)
+    flat = (smooth * _posterised(grey, 4) / grey).clamp(0, 1)
     rows, columns = pixel_grid(*picture.shape[-2:])
     screen = 0.5 + 0.5 * torch.cos(2 * math.pi * (columns + rows) / 8) * torch.cos(2 * math.pi * (columns - rows) / 8)
-    dots = torch.sigmoid((screen - (luma(smooth) * 1.1 + 0.08)) * 14)
-    printed = tint(flat.clamp(0, 1) * 0.75 + 0.25, colour) * (1 - dots * 0.8)
+    dots = torch.sigmoid((screen - (grey * 1.35 + 0.12)) * 9)
+    printed = tint(flat * 0.8 + 0.2, colour) * (1 - dots * 0.7)
     return printed * (1 - _lines(luma(picture), 1.0, 2.4, 0.002) * 0.95)
 
 
-def pencil(picture: Tensor, colour: str) -> Tensor:
+def pencil(picture: Tensor, colour: str, dice: Dice) -> Tensor:
     """Graphite: dodge-and-burn contours with slanted shading."""
-    batch, _, height, width = picture.shape
     grey = blur(luma(picture), 0.8)
     contour = (grey / (blur(grey, 4.0) + 0.02)).clamp(0, 1) ** 2.2
-    shade = strokes(batch, height, width, math.pi * 0.75, 15)
+    shade = dice.strokes(math.pi * 0.75, 15)
     dark = ((0.62 - blur(grey, 1.5)) * 1.5).clamp(0, 0.85)
     hatch = (dark * (0.75 + 0.35 * shade)).clamp(0, 0.9)
     cover = 1 - contour * (1 - hatch)
@@ -136,56 +140,52 @@ def pencil(picture: Tensor, colour: str) -> Tensor:
     return lerp(colour_plane((0.95, 0.95, 0.93)), graphite, cover.clamp(0, 1)).clamp(0, 1)
 
 
-def fire(picture: Tensor, colour: str) -> Tensor:
+def fire(picture: Tensor, colour: str, dice: Dice) -> Tensor:
     """Flames that lick upwards from edges and bright places."""
-    batch, _, height, width = picture.shape
     grey = blur(luma(picture), 1.0)
     edge = blur((edges(grey) * 6).clamp(0, 1), 1.2)
-    broad = cloud(batch, height, width, 22, down=60)
-    fine = cloud(batch, height, width, 9, down=24, octaves=3)
+    broad, fine = dice.cloud(22, 60), dice.cloud(9, 24, octaves=2)
     lick = torch.zeros_like(grey)
     for power, rise in enumerate((4, 9, 15)):
         lick = lick + F.pad(edge, (0, 0, 0, rise))[..., rise:, :] * 0.75**power
-    heat = 0.04 + 0.80 * grey**1.2 + 0.22 * (broad - 0.5) * (0.35 + grey) + 0.16 * (fine - 0.5) * (0.3 + grey)
-    heat = heat + 0.5 * lick * fine
+    flames = 0.30 * (broad - 0.5) * (0.4 + grey) + 0.22 * (fine - 0.5) * (0.4 + grey)
+    heat = 0.70 * grey**1.3 + flames + 0.5 * lick * fine
     stops = [(0.02, 0, 0.02), (0.30, 0.02, 0), (0.75, 0.12, 0), (1, 0.45, 0.02), (1, 0.80, 0.20), (1, 1, 0.8)]
     return tint(colour_map(heat, stops), colour)
 
 
-def watercolour(picture: Tensor, colour: str) -> Tensor:
+def watercolour(picture: Tensor, colour: str, dice: Dice) -> Tensor:
     """Pale washes with darker rims and paper grain."""
-    batch, _, height, width = picture.shape
-    wash = saturate(kuwahara(kuwahara(picture, 4), 5), 1.6)
-    wash = 1 - (1 - wash) * 0.80
-    pools = cloud(batch, height, width, 40)
-    grain = value_noise(batch, height, width, 2.2) * 0.6 + value_noise(batch, height, width, 5) * 0.4
+    wash = saturate(lerp(kuwahara(kuwahara(picture, 3), 4), picture, 0.2), 1.7)
+    wash = 1 - (1 - wash) * 0.78
+    pools = dice.cloud(40)
+    grain = dice.bumps(2.2) * 0.6 + dice.bumps(5) * 0.4
     grey = luma(wash)
     rim = (blur(grey, 0.8) - blur(grey, 3)).abs() * 3
-    density = 1 + 0.5 * (pools - 0.5) + 0.35 * (grain - 0.5) + 1.3 * rim
-    return tint(wash.clamp(0.02, 1) ** density, colour).clamp(0, 1)
+    density = 1 + 0.9 * (pools - 0.5) + 0.8 * (grain - 0.5) + 2.0 * rim
+    washed = tint(wash.clamp(0.02, 1) ** density, colour)
+    return (washed * (1 - 0.45 * _lines(luma(picture), 0.9, 2.0, 0.0)) - 0.10 * (grain - 0.5)).clamp(0, 1)
 
 
 def cartoon(picture: Tensor, colour: str) -> Tensor:
     """Flat shapes with dark outlines."""
     flat = saturate(kuwahara(kuwahara(picture, 3), 4), 1.7)
     grey = luma(flat).clamp(0.02)
-    stepped = grey + ((grey * 5 + 0.5).floor() / 5 - grey) * 0.75
-    flat = tint((flat * (stepped / grey)).clamp(0, 1), colour)
+    flat = tint((flat * _posterised(grey, 4) / grey).clamp(0, 1), colour)
     return flat * (1 - _lines(blur(luma(picture), 0.7), 1.1, 2.6, 0.0) * 0.85)
 
 
 def noir(picture: Tensor, colour: str) -> Tensor:
     """Hard black and white with a little glow."""
     grey = luma(picture)
-    grey = torch.sigmoid((blur(grey, 0.6) - 0.45) * 9)
+    grey = torch.sigmoid((blur(grey, 0.6) - 0.52) * 8)
     grey = (grey * 0.92 + 0.18 * blur(grey, 5)).clamp(0, 1)
     return tint(grey.expand(-1, 3, -1, -1), colour)
 
 
-def vintage(picture: Tensor, colour: str) -> Tensor:
+def vintage(picture: Tensor, colour: str, dice: Dice) -> Tensor:
     """A faded sepia print with grain."""
-    batch, _, height, width = picture.shape
-    grey = blur(luma(picture), 0.8) + 0.035 * blur(torch.randn(batch, 1, height, width), 0.7)
+    grey = blur(luma(picture), 0.8) + 0.014 * dice.grain(0.7)
     stops = [(0.16, 0.10, 0.06), (0.45, 0.30, 0.18), (0.76, 0.60, 0.40), (0.96, 0.88, 0.70)]
     return tint(colour_map(grey, stops), colour)
 
@@ -197,7 +197,7 @@ def hologram(picture: Tensor, colour: str) -> Tensor:
     line = ((edges(blur(grey, 0.8)) - 0.01) * 9).clamp(0, 1)
     light = colour_plane(COLOURS[colour or "teal"])
     scan = 0.72 + 0.28 * torch.cos(2 * math.pi * rows / 4)
-    beam = (0.08 + 0.62 * grey) * scan + 0.55 * line
+    beam = (0.10 + 0.85 * grey) * scan + 0.5 * line
     return (colour_plane((0.01, 0.03, 0.06)) + light * beam + 0.5 * (beam - 0.6).clamp(0)).clamp(0, 1)
 
 
@@ -216,23 +216,37 @@ def tint(picture: Tensor, colour: str) -> Tensor:
     return lerp(picture, toned, 0.75).clamp(0, 1)
 
 
-STYLES: Mapping[str, Style] = {
+EXACT: Mapping[str, Callable[[Tensor, str], Tensor]] = {
     "ink": ink,
     "neon": neon,
     "thermal": thermal,
-    "nightvision": night_vision,
     "blueprint": blueprint,
     "comic": comic,
+    "cartoon": cartoon,
+    "noir": noir,
+    "hologram": hologram,
+}
+STOCHASTIC: Mapping[str, Callable[[Tensor, str, Dice], Tensor]] = {
+    "nightvision": night_vision,
     "pencil": pencil,
     "fire": fire,
     "watercolour": watercolour,
-    "cartoon": cartoon,
-    "noir": noir,
     "vintage": vintage,
-    "hologram": hologram,
 }
+STYLES = (*EXACT, *STOCHASTIC)
 
-STOCHASTIC = frozenset({"nightvision", "pencil", "fire", "watercolour", "vintage"})
+
+def stylise(style: str, picture: Tensor, colour: str = "", dice: Dice | None = None) -> Tensor:
+    """`picture` `[B, 3, H, W]` in `style`, in 0..1.
+
+    Args:
+        colour: one of `COLOURS`, or none.
+        dice: for a stochastic style; None throws fresh ones.
+    """
+    if style in EXACT:
+        return EXACT[style](picture, colour).clamp(0, 1)
+    count, _, height, width = picture.shape
+    return STOCHASTIC[style](picture, colour, dice or Dice.thrown(count, height, width)).clamp(0, 1)
 
 
 def _night(picture: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The first phase: denoiser and decoder learn together.
 
 Camera pictures are unrolled from pure noise to the finished picture: there the words decide, and else they are learnt
-last. Scenes are learnt by flow matching on the latent with x-prediction, many small ones at every noise level and a few
-whole ones that go on through the decoder.
+last. Scenes are learnt by flow matching on the latent with x-prediction at every noise level; one in three goes on
+through the decoder.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,13 @@ from torch import Tensor
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import to_latent
 from liveglass.engine.training.examples import Batch, Examples
-from liveglass.engine.training.generate import Painter, noise_for
+from liveglass.engine.training.generate import Painter
 from liveglass.engine.training.losses import pixel_loss, texture_loss, weave_loss
 
 INEXACT_WEIGHT = 0.3
 """Weight of pixels and the two finest levels where the target cannot be known from the input."""
 
 _STEP_SHARES = {4: 0.4, 2: 0.2, 1: 0.4}
-_LAYOUTS_FOR_EACH = 3
-"""Latents in a batch of layouts for each wish in a batch of styles."""
 
 
 def drawn_steps(shares: Mapping[int, float]) -> int:
@@ -62,22 +60,17 @@ class Teacher:
         self._wishes, self._side, self._scenes, self._shape = wishes, side, scenes, shape
 
     def loss(self, model: NanoModel, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        """Of six batches three are styles, one is scenes that are decoded, two are layouts."""
-        match step % 6:
-            case 1:
-                return self._flow(model, self._examples.scenes(self._scenes, self._shape), decoded=True)
-            case 3 | 5:
-                return self._flow(model, self._examples.layouts(_LAYOUTS_FOR_EACH * self._wishes), decoded=False)
-            case _:
-                return self._unrolled(model, self._examples.styles(self._wishes, 1, self._side))
+        """Of six batches three are styles, three are scenes, one of them decoded."""
+        if step % 2 == 0:
+            return self._unrolled(model, self._examples.styles(self._wishes, 1, self._side))
+        return self._flow(model, self._examples.scenes(self._scenes, self._shape), decoded=step % 6 == 1)
 
     def _unrolled(self, model: NanoModel, batch: Batch) -> tuple[Tensor, Mapping[str, float]]:
         steps = drawn_steps(_STEP_SHARES)
-        start, noise = noise_for(batch)
         painter = Painter.of(model, batch)
-        clean = painter.roll(start, SIGMAS[steps], steps, learn_last=True)
+        clean = painter.roll(batch.start, SIGMAS[steps], steps, learn_last=True)
         distance = ((clean - to_latent(batch.target)) ** 2).mean()
-        made = painter.paint(clean, noise)
+        made = painter.paint(clean, batch.noise)
         fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact
         pixels, texture = pixel_loss(made, batch.target, fine), texture_loss(made, batch.target)
         weave = weave_loss(made, batch.target)
@@ -86,18 +79,17 @@ class Teacher:
 
     def _flow(self, model: NanoModel, batch: Batch, *, decoded: bool) -> tuple[Tensor, Mapping[str, float]]:
         target = to_latent(batch.target)
-        start, noise = noise_for(batch)
         count = len(target)
         sigma = torch.full((count,), SIGMAS[4][-1]) if decoded else _drawn_levels(count)
         level = sigma[:, None, None, None]
-        noisy = (1 - level) * target + level * start
+        noisy = (1 - level) * target + level * batch.start
         painter = Painter.of(model, batch)
         clean = painter.clean(noisy, sigma, 4)
         error = (clean - target) ** 2
         latent = (error * (1 / (level + 0.1)).clamp(max=4)).mean()
         if not decoded:
-            return latent, {"layout_latent": error.mean().item()}
-        made = painter.paint(clean, noise)
+            return latent, {"scene_latent": error.mean().item()}
+        made = painter.paint(clean, batch.noise)
         fine = torch.full((count,), INEXACT_WEIGHT)
         pixels, texture = pixel_loss(made, batch.target, fine), texture_loss(made, batch.target)
         figures = {"scene_latent": error.mean(), "scene_pixels": pixels, "scene_texture": texture}

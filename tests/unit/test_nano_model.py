@@ -14,7 +14,7 @@ from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.nano.adapter import WEIGHTS, NanoAdapter, load_nano
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
-from liveglass.engine.models.nano.network import coordinates
+from liveglass.engine.models.nano.network import Kernel, _as_groups, _row_by_row, coordinates
 from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses
 from liveglass.engine.training.photographs import held_out_photographs
 
@@ -127,9 +127,9 @@ def test_every_valid_step_count_gives_the_style(adapter: NanoAdapter, camera: Pi
 def test_words_fade_in_with_strength(adapter: NanoAdapter, camera: Pixels) -> None:
     pictures = [paint(adapter, control("neon, pink", strength=strength), camera) for strength in (0.0, 0.15, 0.3, 0.6)]
     away = [float(np.abs(picture - camera).mean()) for picture in pictures]
-    assert away == sorted(away)
-    assert away[0] < 25
-    assert away[-1] > 3 * away[0]
+    assert max(away[:2]) < 15, "little but the camera"
+    assert away[1:] == sorted(away[1:])
+    assert away[-1] > 3 * max(away[:2])
 
 
 def test_strength_goes_from_the_camera_to_nothing_of_it(adapter: NanoAdapter, camera: Pixels) -> None:
@@ -227,6 +227,13 @@ def test_the_shipped_folder_is_small_and_complete() -> None:
     names = {path.name for path in WEIGHTS.iterdir()}
     assert {"config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors", "README.md"} <= names
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 16e6
+
+
+def test_kernels_of_each_row_are_the_same_row_by_row_and_as_groups() -> None:
+    torch.manual_seed(2)
+    x, kernel = torch.randn(3, 5, 12, 16), Kernel(torch.randn(3, 7, 5, 3, 3), torch.randn(3, 7))
+    for dilation in (1, 2):
+        torch.testing.assert_close(_as_groups(x, kernel, dilation), _row_by_row(x, kernel, dilation))
 
 
 def test_a_saved_model_loads_as_itself(tmp_path: pytest.TempPathFactory) -> None:

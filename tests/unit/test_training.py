@@ -11,15 +11,16 @@ from liveglass.engine.models.nano.adapter import load_nano
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import LATENT_SCALE, to_latent
 from liveglass.engine.training import cli, photographs
+from liveglass.engine.training.dice import Dice, noises
 from liveglass.engine.training.evaluate import style_prompts
 from liveglass.engine.training.evaluator import stored_evaluator
-from liveglass.engine.training.examples import Examples, draw_layouts
+from liveglass.engine.training.examples import Examples
 from liveglass.engine.training.losses import pixel_loss, pyramid, texture_loss, weave_loss
 from liveglass.engine.training.measures import noise_gain, pan_error
 from liveglass.engine.training.muon import orthogonal
 from liveglass.engine.training.pictures import ramps
 from liveglass.engine.training.scenes import SCENES, draw
-from liveglass.engine.training.styles import COLOURS, MODIFIERS, STOCHASTIC, STYLES
+from liveglass.engine.training.styles import COLOURS, EXACT, MODIFIERS, STOCHASTIC, STYLES, stylise
 
 torch.set_num_threads(1)
 PICTURE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(4))
@@ -34,20 +35,33 @@ def examples() -> Examples:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("colour", ["", "blue"])
 def test_a_style_program_stays_in_range(style: str, colour: str) -> None:
-    painted = STYLES[style](PICTURE, colour).clamp(-0.02, 1.6)
+    painted = stylise(style, PICTURE, colour)
     assert painted.shape == PICTURE.shape
     assert torch.isfinite(painted).all()
     assert painted.std() > 0.01
 
 
-@pytest.mark.parametrize("style", sorted(set(STYLES) - STOCHASTIC))
+@pytest.mark.parametrize("style", EXACT)
 def test_a_style_that_is_called_exact_gives_the_same_twice(style: str) -> None:
-    assert torch.equal(STYLES[style](PICTURE, ""), STYLES[style](PICTURE, ""))
+    assert torch.equal(stylise(style, PICTURE), stylise(style, PICTURE))
 
 
-@pytest.mark.parametrize("style", sorted(STOCHASTIC))
-def test_a_stochastic_style_never_gives_the_same_twice(style: str) -> None:
-    assert not torch.equal(STYLES[style](PICTURE, ""), STYLES[style](PICTURE, ""))
+@pytest.mark.parametrize("style", STOCHASTIC)
+def test_a_stochastic_style_is_a_function_of_its_dice(style: str) -> None:
+    start, noise = noises(2, 64, 64)
+    one, same = (stylise(style, PICTURE, dice=Dice(start, noise, 64, 64)) for _ in range(2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, stylise(style, PICTURE))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (44, 80), (50, 37)])
+def test_dice_throw_what_is_asked_for(shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    dice = Dice.thrown(3, *shape)
+    assert dice.white().shape == dice.bumps(3).shape == dice.cloud(22, 60).shape == (3, 1, *shape)
+    assert dice.grain(0.7).std().item() == pytest.approx(1, abs=0.1)
+    assert dice.strokes(0.5, 9).std().item() == pytest.approx(1, abs=0.1)
+    assert dice.bumps(22, 60).diff(dim=2).std() < dice.bumps(22, 60).diff(dim=3).std(), "longer than it is wide"
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -58,6 +72,9 @@ def test_a_scene_program_draws_any_shape_and_never_twice_the_same(scene: str, sh
     assert picture.min() >= 0
     assert picture.max() <= 1
     assert not torch.equal(picture[0], picture[1])
+    start, noise = noises(1, *shape)
+    one, same = (draw(scene, 1, *shape, Dice(start, noise, *shape)) for _ in range(2))
+    assert torch.equal(one, same)
 
 
 def test_programs_and_published_words_are_the_same() -> None:
@@ -156,16 +173,6 @@ def test_plain_walls_are_plain() -> None:
     walls = ramps(3, 32, 48)
     assert walls.shape == (3, 3, 32, 48)
     assert (walls[..., 1:] - walls[..., :-1]).abs().max() < 0.2
-
-
-def test_layouts_are_scenes_as_the_latent_sees_them() -> None:
-    pictures = np.zeros((1, 3, 96, 96), np.uint8)
-    examples = Examples(pictures, seed=4, layouts=draw_layouts(1))
-    batch = examples.layouts(5)
-    assert batch.target.shape == batch.camera.shape == (5, 3, 176, 320)
-    assert batch.present.eq(0).all()
-    with pytest.raises(ValueError, match="layouts"):
-        Examples(pictures, seed=4).layouts(1)
 
 
 def test_what_paints_nothing_new_keeps_all_noise_and_follows_every_pan() -> None:

@@ -204,12 +204,26 @@ class PromptConv(nn.Module):
 
     def forward(self, x: Tensor, kernel: Kernel) -> Tensor:
         """`[B, inputs, h, w]` to `[B, outputs, h, w]`, each row by its own kernel."""
-        reach = self.dilation * (self.shape[-1] // 2)
-        rows = [
-            F.conv2d(x[row : row + 1], kernel.weight[row], kernel.bias[row], padding=reach, dilation=self.dilation)
-            for row in range(len(x))
-        ]
-        return rows[0] if len(rows) == 1 else torch.cat(rows)
+        return (_row_by_row if len(x) == 1 or x.device.type == "cpu" else _as_groups)(x, kernel, self.dilation)
+
+
+def _row_by_row(x: Tensor, kernel: Kernel, dilation: int) -> Tensor:
+    """Each row by its own kernel: the faster way on a CPU."""
+    reach = dilation * (kernel.weight.shape[-1] // 2)
+    rows = [
+        F.conv2d(x[row : row + 1], kernel.weight[row], kernel.bias[row], padding=reach, dilation=dilation)
+        for row in range(len(x))
+    ]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _as_groups(x: Tensor, kernel: Kernel, dilation: int) -> Tensor:
+    """Each row by its own kernel, as the groups of one convolution: the faster way on a GPU."""
+    rows, _, height, width = x.shape
+    reach = dilation * (kernel.weight.shape[-1] // 2)
+    weight, bias = kernel.weight.flatten(0, 1), kernel.bias.flatten()
+    result = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=reach, dilation=dilation, groups=rows)
+    return result.view(rows, -1, height, width)
 
 
 class Texture(nn.Module):
