@@ -15,6 +15,8 @@ from liveglass.engine.reproject.motion import CameraMotion, Flow, View, places, 
 from liveglass.engine.reproject.texture import Anchor, AnchorJudge, Gain, ScreenTexture, printed, without
 
 _MOST_DOUBT = 0.8
+_LEARNS_FIRST, _LEARNS_EVERY = 12, 6
+"""What a style is fixed to is looked at for its first pictures, then now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Reprojector:
         self._since_base: Flow | None = None
         self._bare: tuple[Pixels, Gain] | None = None
         self._last: Moved | None = None
+        self._learnt = 0
         self._size = size
         self._scale = np.array([size.width / view.width, size.height / view.height], np.float32)
 
@@ -78,13 +81,16 @@ class Reprojector:
         if before is None or before.provenance.version != base.provenance.version:
             self._judge.forget()
             self._texture.clear()
+            self._learnt = 0
         if follow:
             self._learn(base, older)
 
     def _learn(self, base: Frame, older: View | None) -> None:
         """See what the pictures are fixed to, and take out what is fixed to the screen."""
         flow = None
-        if older is not None and self._base_view is not None:
+        self._learnt += 1
+        is_due = self._learnt <= _LEARNS_FIRST or self._learnt % _LEARNS_EVERY == 0
+        if is_due and older is not None and self._base_view is not None:
             choice = choose(self._motion, self._base_view, older, self._motion.composed(self._base_view, older))
             flow = None if choice.is_cut else choice.flow
         self._judge.look(base.pixels, flow)
@@ -121,7 +127,8 @@ class Reprojector:
         return Moved(base, newest.stamp, frozen(self._sampled(base.pixels, choice.flow)), choice.doubt)
 
     def _sampled(self, pixels: Pixels, flow: Flow) -> Pixels:
-        there = cv2.resize(flow, (self._size.width, self._size.height)) * self._scale + places(self._size)
+        there = np.asarray(cv2.resize(flow * self._scale, (self._size.width, self._size.height)), np.float32)
+        there += places(self._size)
         if self._bare is None:
             return sampled(pixels, there)
         bare, texture = self._bare

@@ -13,6 +13,8 @@ from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.mover import Mover
 from liveglass.engine.stream.scheduler import Pick
 
+_OLD_SLOTS = 2
+
 
 class Follower:
     """One session's policy.
@@ -50,10 +52,12 @@ class Follower:
         source = None if pick.base is None else pick.base.provenance.source
         if self._mover is None or pick.base is None or source is None:
             return None
+        age_s = now - source.captured_at
         if pick.is_new:
-            self._lag_s = now - source.captured_at
-            if self._lag_s <= grid.period:
-                return None
+            self._lag_s = age_s
+        # A model that keeps up leaves a slot out now and then; that is not worth following the camera for.
+        if age_s <= (1 if pick.is_new else _OLD_SLOTS) * grid.period:
+            return None
         if params.policy == "latest":
             return self._mover.moved(pick.base, None)
         # The next slot shows what the camera saw a slot later than this one.
