@@ -6,7 +6,6 @@ pictures whose motion is known; the truth in every slot is the style of that ver
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +15,13 @@ import cv2
 import numpy as np
 import torch
 from camera_sequences import SEQUENCES
-from machine import RESULTS, describe
+from machine import describe, save
 
 from liveglass.engine.frame import Frame, Pixels, Provenance, Size, SourceFrame, SourceStamp
 from liveglass.engine.reproject.warp import Reprojector
 from liveglass.engine.training.dice import Dice
 from liveglass.engine.training.fields import from_bytes, to_bytes
-from liveglass.engine.training.generate import drawn
+from liveglass.engine.training.generate import seeded_dice
 from liveglass.engine.training.styles import plain, stylise
 
 FPS = 24
@@ -72,10 +71,10 @@ def psnr(made: Pixels, truth: Pixels) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
 
 
-def painted(style: str, frames: Sequence[Pixels]) -> list[Pixels]:
+def painted(style: str, frames: Sequence[Pixels], dice: Dice | None = None) -> list[Pixels]:
     """Every frame in that style."""
     pictures = (from_bytes(frame).permute(2, 0, 1)[None] for frame in frames)
-    made = (plain(picture, "") if style == "plain" else stylise(style, picture) for picture in pictures)
+    made = (plain(picture, "") if style == "plain" else stylise(style, picture, dice=dice) for picture in pictures)
     return [to_bytes(picture[0].permute(1, 2, 0)) for picture in made]
 
 
@@ -121,13 +120,10 @@ def paper(size: int, count: int) -> dict[str, float]:
     One of the two never sees two pictures of a style in a row, and so never learns what is fixed.
     """
     frames, result = SEQUENCES["pan"](size, count), {}
-    dice = Dice(*drawn(1, 1, size, size), size, size)
+    dice = seeded_dice(1, 1, size, size)
     coming = dict(bases(8, count))
     for style in ON_PAPER:
-        made = [
-            to_bytes(stylise(style, from_bytes(frame).permute(2, 0, 1)[None], dice=dice)[0].permute(1, 2, 0))
-            for frame in frames
-        ]
+        made = painted(style, frames, dice)
         gains: list[float] = []
         knowing, unknowing = (Reprojector(Size(size, size), Size(size // 2, size // 2)) for _ in range(2))
         for slot, frame in enumerate(frames):
@@ -199,7 +195,6 @@ def main() -> int:
     print(f"\nwhat is fixed to the screen left there, over moving it along, dB: {told} (bar +2 where it is seen)")
     print(f"a slot at {options.size} x {options.size}: {p50:.1f} / {p95:.1f} ms of one core (p50 / p95)")
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    RESULTS.mkdir(exist_ok=True)
     kept = [{key: value for key, value in asdict(row).items() if key not in {"gains", "jumps"}} for row in rows]
     result = {
         "machine": machine,
@@ -208,7 +203,7 @@ def main() -> int:
         "paper_db": fixed,
         "slot_ms": {"p50": p50, "p95": p95},
     }
-    (RESULTS / "reprojection.json").write_text(json.dumps(result, indent=1) + "\n")
+    save("reprojection", result)
     return 0
 
 

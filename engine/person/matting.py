@@ -16,6 +16,7 @@ from liveglass.engine.clock import now
 from liveglass.engine.errors import Unavailable
 from liveglass.engine.frame import Pixels, SourceFrame, frozen
 from liveglass.engine.person.masker import Alpha, PersonMasker
+from liveglass.engine.turns import Turns
 
 log = structlog.get_logger()
 
@@ -56,11 +57,10 @@ class Matting:
         self._newest: Matte | None = None
         self.fault = ""
         self._make = make
-        self._pool = pool
+        self._turns = Turns(pool, self._run)
         self._lock = threading.Lock()
         self._masker: PersonMasker | None = None
         self._waiting: tuple[SourceFrame, Callable[[float], None]] | None = None
-        self._is_running = False
 
     def newest(self, source: SourceFrame | None) -> Matte | None:
         """The newest picture that is masked; None before the first, after a failure, or far behind `source`."""
@@ -77,28 +77,19 @@ class Matting:
         """
         with self._lock:
             self._waiting = source, took
-            if self._is_running:
-                return
-            self._is_running = True
-        try:
-            self._pool.submit(self._run)
-        except RuntimeError:  # the pool has been shut: the engine is closing
-            with self._lock:
-                self._is_running = False
+        self._turns.ask()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                waiting, self._waiting = self._waiting, None
-                if waiting is None:
-                    self._is_running = False
-                    return
-            source, took = waiting
-            began = now()
-            matte, fault = self._mask(source)
-            took(now() - began)
-            with self._lock:
-                self._newest, self.fault = matte, fault
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        source, took = waiting
+        began = now()
+        matte, fault = self._mask(source)
+        took(now() - began)
+        with self._lock:
+            self._newest, self.fault = matte, fault
 
     def _mask(self, source: SourceFrame) -> tuple[Matte | None, str]:
         try:

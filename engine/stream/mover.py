@@ -15,6 +15,7 @@ import structlog
 from liveglass.engine.clock import Clock
 from liveglass.engine.frame import Frame, Size, SourceFrame
 from liveglass.engine.reproject.warp import Moved, Reprojector
+from liveglass.engine.turns import Turns
 from liveglass.engine.worker.cost import percentile
 
 log = structlog.get_logger()
@@ -70,7 +71,8 @@ class Mover:
     ) -> None:
         self._size, self._view = size, view
         self._reprojector: Reprojector | None = None  # the pool's alone
-        self._pool, self._period_s, self._clock, self._took = pool, period_s, clock, took
+        self._turns = Turns(pool, self._pass)
+        self._period_s, self._clock, self._took = period_s, clock, took
         self._lock = threading.Lock()
         self._sources: deque[SourceFrame] = deque(maxlen=_MOST_SOURCES)
         self._bases: deque[Frame] = deque(maxlen=_MOST_BASES)
@@ -79,15 +81,17 @@ class Mover:
         self._aim: float | None = None
         self._wanted_until = 0.0
         self._newest: Moved | None = None
-        self._is_due = self._is_running = self._is_forgetting = self._is_closed = False
+        self._is_forgetting = self._is_closed = False
         self._passes: deque[float] = deque(maxlen=_TOO_SLOW_OF)
         self._resting_until = 0.0
 
     def see(self, source: SourceFrame) -> None:
         """The camera shows `source`."""
         with self._lock:
+            if self._is_closed:
+                return
             self._sources.append(source)
-        self._wake()
+        self._turns.ask()
 
     def offer(self, frame: Frame, *, hold: bool) -> bool:
         """A picture was generated.
@@ -99,13 +103,15 @@ class Mover:
             Whether it is held back: `ready` will give it.
         """
         with self._lock:
+            if self._is_closed:
+                return False
             self._offered = frame.seq
             self._bases.append(frame)
             hold = hold and not self._is_resting
             if hold:
                 self._held.append(frame)
                 self._wanted_until = self._clock.now() + _WANTED_S
-        self._wake()
+        self._turns.ask()
         return hold
 
     def ready(self, at: float) -> list[Frame]:
@@ -133,7 +139,7 @@ class Mover:
             self._aim, self._wanted_until = aim, self._clock.now() + _WANTED_S
             newest = self._newest
         if is_news:
-            self._wake()
+            self._turns.ask()
         return newest if newest is not None and newest.base is base else None
 
     def forget(self) -> None:
@@ -163,32 +169,9 @@ class Mover:
     def _is_resting(self) -> bool:
         return self._clock.now() < self._resting_until
 
-    def _wake(self) -> None:
-        with self._lock:
-            self._is_due = True
-            if self._is_running or self._is_closed:
-                return
-            self._is_running = True
-        self._submit()
-
-    def _submit(self) -> None:
-        try:
-            self._pool.submit(self._run)
-        except RuntimeError:  # the pool has been shut: the engine is closing
-            with self._lock:
-                self._is_running = False
-
-    def _run(self) -> None:
-        """One pass; another one takes its turn behind those of other sessions."""
-        self._pass()
-        with self._lock:
-            self._is_running = again = self._is_due and not self._is_closed
-        if again:
-            self._submit()
-
     def _pass(self) -> None:
+        """Take in what is waiting, and move the newest picture."""
         with self._lock:
-            self._is_due = False
             sources, bases = list(self._sources), list(self._bases)
             self._sources.clear()
             self._bases.clear()

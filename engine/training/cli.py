@@ -7,7 +7,7 @@ model in `model/` (and wherever `--export` says).
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,22 +65,17 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-def _kept(path: Path, what: str, seed: int, draw: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """What `draw` makes, drawn once and kept at `path`."""
+def _pictures(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
+    """The pool of camera pictures, drawn once and kept in `folder`."""
+    path = folder / f"pictures-{size.pictures}-{size.picture_side}-{seed}.npy"
     if path.exists():
         kept: NDArray[np.uint8] = np.load(path)
         return kept
-    tell(f"data  drawing {what}")
+    tell(f"data  drawing {size.pictures} pictures")
     torch.manual_seed(seed)
-    drawn = draw()
+    drawn = pool(training_photographs(), size.pictures, size.picture_side)
     np.save(path, drawn)
     return drawn
-
-
-def _pictures(folder: Path, size: Size, seed: int) -> NDArray[np.uint8]:
-    path = folder / f"pictures-{size.pictures}-{size.picture_side}-{seed}.npy"
-    what = f"{size.pictures} pictures"
-    return _kept(path, what, seed, lambda: pool(training_photographs(), size.pictures, size.picture_side))
 
 
 def _examples(arguments: argparse.Namespace, size: Size, phase: int) -> Examples:

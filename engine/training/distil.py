@@ -51,8 +51,8 @@ class Distil:
         self._wishes, self._side, self._scenes, self._shape = wishes, side, scenes, shape
 
     def loss(self, model: NanoModel, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        """Of three batches two are styles, one is scenes."""
-        if step % 3 == 1:
+        """Styles and scenes in turn."""
+        if step % 2 == 1:
             batch, kind = self._examples.scenes(self._scenes, self._shape), "scene_"
         else:
             batch, kind = self._examples.styles(self._wishes, 1, self._side), ""

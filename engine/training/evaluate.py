@@ -12,10 +12,9 @@ from torch import Tensor
 
 from liveglass.engine.models.nano import vocabulary
 from liveglass.engine.models.nano.model import NanoModel
-from liveglass.engine.training.dice import Dice
 from liveglass.engine.training.evaluator import Evaluator
 from liveglass.engine.training.examples import NAMES
-from liveglass.engine.training.generate import drawn, generate
+from liveglass.engine.training.generate import generate, seeded_dice
 from liveglass.engine.training.measures import noise_gain, pan_error, psnr, ssim, texture_distance, weave
 from liveglass.engine.training.pictures import ramps
 from liveglass.engine.training.scenes import SCENES, draw
@@ -70,8 +69,7 @@ class Scores:
 def targets(camera: Tensor, seed: int) -> Mapping[str, Tensor]:
     """What the style programs make of `camera` with the dice of `seed`."""
     count, _, height, width = camera.shape
-    start, noise = drawn(seed, count, height, width)
-    return {name: stylise(name, camera, dice=Dice(start, noise, height, width)) for name in STYLES}
+    return {name: stylise(name, camera, dice=seeded_dice(seed, count, height, width)) for name in STYLES}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -177,7 +175,7 @@ def scenes_close(model: NanoModel) -> float:
     empty, distances = torch.zeros(1, 3, height, width), []
     for scene in SCENES:
         for seed in (_SEED, _OTHER_SEED):
-            wanted = draw(scene, 1, height, width, Dice(*drawn(seed, 1, height, width), height, width))
+            wanted = draw(scene, 1, height, width, seeded_dice(seed, 1, height, width))
             made = generate(model, [NAMES.get(scene, scene)], empty, with_camera=False, seed=seed)
             distances.append(psnr(made, wanted))
     return _mean(distances)
@@ -193,7 +191,7 @@ def _by_seeded_program(name: str) -> Paint:
 
     def paint(shown: Tensor) -> Tensor:
         count, _, height, width = shown.shape
-        return stylise(name, shown, dice=Dice(*drawn(_SEED, count, height, width), height, width))
+        return stylise(name, shown, dice=seeded_dice(_SEED, count, height, width))
 
     return paint
 

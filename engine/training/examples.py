@@ -156,7 +156,8 @@ class Examples:
         strength = self.strengths(wishes * each)
         start, noise = noises(wishes * each, side, side)
         names = (*STYLES, *_COLOUR_NATIVE)
-        for rows in torch.arange(wishes * each, device="cpu").view(wishes, each).tolist():
+        for first in range(0, wishes * each, each):
+            rows = slice(first, first + each)
             dice = Dice(start[rows], noise[rows], side, side)
             camera = self.camera(each, side, side)
             kind = self._random.random()

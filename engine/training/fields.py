@@ -130,20 +130,6 @@ def cloud(batch: int, height: int, width: int, across: float, *, down: float | N
     return ((total / weights - 0.5) * 1.7 + 0.5).clamp(0, 1)
 
 
-def ridge(batch: int, width: int, base: float, height: float, across: float, *, octaves: int = 4) -> Tensor:
-    """A skyline `[B, 1, 1, W]` around `base` (0 is the top edge), rising by about `height`."""
-    total = torch.zeros(batch, 1, width)
-    weight, weights = 1.0, 0.0
-    for octave in range(octaves):
-        knots = torch.rand(batch, 1, max(3, int(width / across * 2**octave) + 3)) - 0.5
-        shift = int(torch.randint(0, max(1, width // 4), ()).item())
-        line = F.interpolate(knots, size=width + width // 4, mode="linear", align_corners=False)
-        total = total + weight * line[..., shift : shift + width]
-        weights += weight
-        weight *= 0.5
-    return (base + height * total / weights * 2)[:, :, None, :]
-
-
 def stroke_kernel(length: int, angle: float) -> Tensor:
     """A normalised line of `length` pixels at `angle` radians, `[1, 1, length, length]`."""
     kernel = torch.zeros(length, length)

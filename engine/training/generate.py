@@ -10,7 +10,7 @@ from torch import Tensor
 
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel
 from liveglass.engine.models.nano.network import Features, coordinates
-from liveglass.engine.training.dice import noises
+from liveglass.engine.training.dice import Dice, noises
 from liveglass.engine.training.examples import Batch
 
 
@@ -87,6 +87,11 @@ def drawn(seed: int, count: int, height: int, width: int) -> tuple[Tensor, Tenso
         torch.manual_seed(seed)
         start, noise = noises(1, height, width)
     return start.expand(count, -1, -1, -1), noise.expand(count, -1, -1, -1)
+
+
+def seeded_dice(seed: int, count: int, height: int, width: int) -> Dice:
+    """What a program throws with the noise of a seed."""
+    return Dice(*drawn(seed, count, height, width), height, width)
 
 
 @torch.no_grad()

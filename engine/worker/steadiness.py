@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from liveglass.engine.frame import Pixels, Steady
+from liveglass.engine.frame import Pixels, Size, Steady
+from liveglass.engine.reproject.motion import places, sampled
 
 _EVERY_S = 1.0
 _WIDTH = 160
@@ -45,9 +46,8 @@ class Steadiness:
         flicker = float(changed[still].mean()) if still.mean() > _LEAST_STILL else None
         # From the newer picture to the older one: where each of its points came from.
         flow = self._flow.calc(source_after, source_before, None)  # type: ignore[call-overload]  # None: a new one
-        rows, columns = np.indices(source_after.shape, np.float32)
-        places = columns + flow[..., 0], rows + flow[..., 1]
-        came = cv2.remap(made_before, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        height, width = source_after.shape
+        came = sampled(made_before, places(Size(width, height)) + flow)
         return Steady(flicker, float(cv2.absdiff(came, made_after).mean()))
 
 

@@ -311,10 +311,10 @@ def test_what_becomes_wanted_while_it_is_looked_at_is_done_right_after(clock: Ma
         def run(self) -> None:
             [(fn, args)] = self.work
             self.work = []
-            before = mover._pass
-            mover._pass = lambda: (before(), mover.moved(base, None))
+            before = mover._turns._job
+            mover._turns._job = lambda: (before(), mover.moved(base, None))
             fn(*args)
-            mover._pass = before
+            mover._turns._job = before
 
     pool = Wanting()
     mover = mover_in(pool, clock)
