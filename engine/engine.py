@@ -6,7 +6,9 @@ Everything public belongs to the event loop. Knows no sockets and no HTTP.
 import asyncio
 import math
 import secrets
-from collections.abc import Callable, Mapping
+import statistics
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
@@ -37,16 +39,21 @@ from liveglass.engine.stream.grid import Grid, staggered_start
 from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.admission import Admission, Capacity
-from liveglass.engine.worker.process import WorkerSettings, cpu_cores
+from liveglass.engine.worker.admission import Admission, Demand, Forecast, forecast, least_fps, turn_in
+from liveglass.engine.worker.process import WorkerSettings, cpu_cores, model_threads
 from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
 
 log = structlog.get_logger()
 
 READY_FOR_S = 10.0
 PROBE_BUDGET_S = 10.0
-REAP_EVERY_S = 1.0
+LOOK_EVERY_S = 1.0
+SETTLED_S = 5.0
+"""A session that has been served for so long says whether the forecast was right, and what a session costs."""
+
 RETRY_AFTER_S = 10
+_STAYS = 32
+"""How long a session stays is told from so many that ended."""
 
 
 class EngineConfig(msgspec.Struct, frozen=True):
@@ -105,7 +112,11 @@ class Engine:
         self._generated_at = -math.inf
         self._generated_s = 0.0
         self._probing: asyncio.Task[float] | None = None
-        self._reaper: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._cores_each = 0.0
+        self._busy: dict[str, float] = {}
+        self._stays: deque[float] = deque(maxlen=_STAYS)
+        self._admitted_at: dict[str, float] = {}
         self._supervisor = Supervisor(
             WorkerSettings(config.model, config.device, config.threads, config.step_delay_ms / 1000, epoch=1),
             config.worker_mode,
@@ -130,13 +141,10 @@ class Engine:
         """The worker's process id; None in thread mode or while there is none."""
         return self._supervisor.pid
 
-    @property
-    def capacity(self) -> Capacity | None:
-        """What this machine is measured to hold, by the newest frames; None until the model is warm."""
+    def forecast(self, demands: Sequence[Demand]) -> Forecast | None:
+        """What sessions that ask for `demands` are predicted to get; None until the model is warm."""
         worker = self.worker
-        if worker.state != "ready":
-            return None
-        return Capacity.measured(worker.cost, self.spec.default_steps, worker.device)
+        return forecast(demands, worker.cost, cores_each=self._cores_each) if worker.state == "ready" else None
 
     async def start(self) -> None:
         """Start the worker and the output thread; returns before the model is warm."""
@@ -144,14 +152,14 @@ class Engine:
         cv2.setNumThreads(1)  # the pools are the threads: more of them take turns on cores that the model wants
         self._output.start()
         self._supervisor.start()
-        self._reaper = self._loop.create_task(self._reap(), name="reaper")
+        self._looking = self._loop.create_task(self._look_after(), name="look-after")
 
     async def close(self) -> None:
         """End every session, then the output, then the worker; nothing is left."""
         self._closing = True
         for session_id in list(self._sessions):
             self.end(session_id, "The server is shutting down.")
-        for task in (self._reaper, self._probing):
+        for task in (self._looking, self._probing):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -189,10 +197,11 @@ class Engine:
         options = SessionOptions.of(request, has_mask=self._masks is not None)
         self._check_model(request)
         first = control or first_control(request, self.spec, secrets.randbelow(MAX_SEED + 1))
-        admitted = self._has_room()
+        admitted = not self._queue and self._holds(Demand(options.fps, first.params.steps))
         if not admitted and len(self._queue) >= self.config.queue_limit:
             raise AtCapacity(
-                f"{len(self._queue)} sessions are waiting for a place already.", retry_after_s=RETRY_AFTER_S
+                f"{len(self._queue)} sessions are waiting for a place already.",
+                retry_after_s=int(self._turn_in(1) or RETRY_AFTER_S),
             )
         grid = Grid(
             staggered_start(self._clock.now(), options.fps, [s.grid for s in self._sessions.values()]),
@@ -242,10 +251,13 @@ class Engine:
         session = self.get(session_id)
         del self._sessions[session_id]
         self._output.remove(session)
+        self._busy.pop(session_id, None)
         if session_id in self._queue:
             self._queue.remove(session_id)
-        elif self._supervisor.link is not None:
-            self._supervisor.link.close_stream(session_id)
+        else:
+            self._stays.append(self._clock.now() - self._admitted_at.pop(session_id))
+            if self._supervisor.link is not None:
+                self._supervisor.link.close_stream(session_id)
         session.end(cause)
         self._admit_waiting()
         self._count_sessions()
@@ -266,52 +278,84 @@ class Engine:
 
     # --- admission --------------------------------------------------------------------------------------------------
 
-    def _has_room(self) -> bool:
-        admitted = len(self._sessions) - len(self._queue)
-        if admitted == 0:
-            return True
-        return not self._queue and self._holds(admitted + 1)
+    def _admitted(self) -> list[Session]:
+        return [session for session in self._sessions.values() if session.id in self._admitted_at]
 
-    def _holds(self, sessions: int) -> bool:
-        capacity = self.capacity
-        return capacity is not None and capacity.holds(sessions)
+    def _holds(self, further: Demand) -> bool:
+        """Whether one more that asks for this gets what a session is promised; the first one always comes in."""
+        if not self._admitted_at:
+            return True
+        together = self.forecast([*(session.demand for session in self._admitted()), further])
+        if together is None:
+            return False
+        # A model on a GPU leaves every core to the server.
+        taken = 0 if self.worker.device.startswith("cuda") else model_threads(self.config.threads)
+        return together.holds(least_fps(self.worker.device), cpu_cores() - taken)
+
+    def _turn_in(self, position: int) -> float | None:
+        """Seconds until that place of the queue has its turn, where anything is known about that."""
+        now = self._clock.now()
+        ages = [now - since for since in self._admitted_at.values()]
+        return turn_in(position, ages, statistics.median(self._stays) if self._stays else None)
 
     def _admit(self, session: Session) -> None:
+        self._admitted_at[session.id] = self._clock.now()
         session.note_admission(Admission())
         if self._supervisor.link is not None:
             self._supervisor.link.open(session.open_message())
 
     def _admit_waiting(self) -> None:
         while self._queue:
-            admitted = len(self._sessions) - len(self._queue)
-            if admitted and not self._holds(admitted + 1):
+            first = self._sessions[self._queue[0]]
+            if not self._holds(first.demand):
                 break
-            self._admit(self._sessions[self._queue.pop(0)])
+            self._queue.pop(0)
+            self._admit(first)
         self._number_queue()
         self._count_sessions()
 
     def _number_queue(self) -> None:
         for position, session_id in enumerate(self._queue, start=1):
-            self._sessions[session_id].note_admission(Admission("queued", position))
+            self._sessions[session_id].note_admission(Admission("queued", position, self._turn_in(position)))
 
     def _count_sessions(self) -> None:
         self.metrics.sessions.labels("queued").set(len(self._queue))
         self.metrics.sessions.labels("admitted").set(len(self._sessions) - len(self._queue))
 
-    async def _reap(self) -> None:
-        """End sessions that nobody has been connected to for a while; named ones stay."""
+    async def _look_after(self) -> None:
+        """Every second: end sessions that nobody is connected to, measure, and let in who fits by now."""
         while True:
-            await asyncio.sleep(REAP_EVERY_S)
-            now = self._clock.now()
-            for session in list(self._sessions.values()):
-                if (
-                    session.name is None
-                    and not session.audience.attached
-                    and now - session.audience.detached_at > self.config.linger_s
-                ):
-                    self.end(session.id, f"Nobody was connected for {self.config.linger_s:.0f} s.")
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._reap()
+            self._measure()
             # The cost of a frame is measured all the time; what was too much a minute ago may fit now.
             self._admit_waiting()
+
+    def _reap(self) -> None:
+        """End sessions that nobody has been connected to for a while; named ones stay."""
+        now = self._clock.now()
+        for session in list(self._sessions.values()):
+            if (
+                session.name is None
+                and not session.audience.attached
+                and now - session.audience.detached_at > self.config.linger_s
+            ):
+                self.end(session.id, f"Nobody was connected for {self.config.linger_s:.0f} s.")
+
+    def _measure(self) -> None:
+        """What a session costs the server, and whether sessions get what was predicted."""
+        served = [session for session in self._admitted() if session.serving_s > SETTLED_S]
+        before, self._busy = self._busy, {session.id: session.busy_s for session in served}
+        taken = [busy - before[name] for name, busy in self._busy.items() if name in before]
+        if taken:
+            now = statistics.fmean(taken) / LOOK_EVERY_S
+            self._cores_each = now if not self._cores_each else 0.8 * self._cores_each + 0.2 * now
+            self.metrics.session_cores.set(self._cores_each)
+        predicted = self.forecast([session.given for session in self._admitted()]) if served else None
+        if predicted is not None and predicted.fps > 0:
+            self.metrics.forecast.set(predicted.fps)
+            for session in served:
+                self.metrics.forecast_error.observe(session.new_fps / predicted.fps - 1)
 
     # --- health -----------------------------------------------------------------------------------------------------
 
@@ -392,7 +436,8 @@ class Engine:
             self._generated_at = -math.inf
         if status.state == "ready":
             self.metrics.load.observe(status.load_s)
-            self.metrics.capacity.set(Capacity.measured(status.cost, self.spec.default_steps, status.device).fps)
+            seconds = status.cost.frame(self.spec.default_steps).p50
+            self.metrics.capacity.set(1 / seconds if seconds else 0.0)
             log.info("model ready", model=self.config.model, device=status.device, load_s=round(status.load_s, 2))
             self._became_ready.set()
             for session in self._sessions.values():

@@ -110,6 +110,21 @@ class Metrics:
         self.worker_restarts = Counter(
             "liveglass_worker_restarts", "Workers replaced, by cause.", ["cause"], registry=r
         )
+        self.quality_moves = Counter(
+            "liveglass_quality_moves", "Moves of quality ladders, down and up.", ["direction"], registry=r
+        )
+        self.forecast = Gauge(
+            "liveglass_forecast_fps", "New frames a second that every session is predicted to get.", registry=r
+        )
+        self.forecast_error = Histogram(
+            "liveglass_forecast_error_ratio",
+            "What a session gets over what was predicted, less 1; once a second a session.",
+            buckets=(-0.5, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
+            registry=r,
+        )
+        self.session_cores = Gauge(
+            "liveglass_session_cores", "Processor time of the server for one session, in cores.", registry=r
+        )
         self.capacity = Gauge(
             "liveglass_capacity_fps", "Frames a second that this machine generated at start.", registry=r
         )

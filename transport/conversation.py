@@ -74,7 +74,7 @@ class Conversation:
         self._subscribed = asyncio.Event()
 
     def greet(self) -> None:
-        """Say `hello` and the current state."""
+        """Say `hello`, the current state, and what is given up by now."""
         session = self._session
         state = session.state
         self._say(
@@ -91,6 +91,8 @@ class Conversation:
             ),
         )
         self._say(state)
+        if session.given_up is not None:
+            self._say(session.given_up)
 
     def on_event(self, event: SessionEvent) -> None:
         """The session said something: pass it on."""

@@ -17,6 +17,11 @@ class Ledger:
         self._meter = Meter()
         self._lock = threading.Lock()
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the server's own stages took since the session opened."""
+        return self._meter.busy_s
+
     def stage(self, stage: str, seconds: float) -> None:
         """A frame spent `seconds` in `stage`."""
         with self._lock:

@@ -10,6 +10,7 @@ from liveglass.engine.worker.cost import percentile
 WINDOW_S = 5.0
 STAGE_SAMPLES = 240
 _STEADY_SAMPLES = 5
+_SERVER_STAGES = frozenset({"decode", "mask", "warp", "encode"})
 FEWEST_SAMPLES = 24
 """Below so many a percentile is not told."""
 
@@ -28,9 +29,11 @@ class Meter:
 
     Attributes:
         missed, replaced, dropped: since the session opened.
+        busy_s: seconds that the server's own stages took since then.
     """
 
     def __init__(self) -> None:
+        self.busy_s = 0.0
         self.missed = 0
         self.replaced = 0
         self.dropped = 0
@@ -41,6 +44,8 @@ class Meter:
     def stage(self, name: str, seconds: float) -> None:
         """A frame spent `seconds` in stage `name`."""
         self._stages[name].append(seconds)
+        if name in _SERVER_STAGES:
+            self.busy_s += seconds
 
     def steady(self, steady: Steady) -> None:
         """How steady two generated pictures were."""

@@ -24,6 +24,7 @@ from liveglass.engine.events import (
     ControlChanged,
     ControlView,
     ErrorEvent,
+    QualityChanged,
     SessionEvent,
     SessionState,
     Stats,
@@ -40,12 +41,13 @@ from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.ledger import Ledger
 from liveglass.engine.stream.mover import Mover, view_size
 from liveglass.engine.stream.phase import PhaseLock
+from liveglass.engine.stream.quality import Quality
 from liveglass.engine.stream.sample import Sample
 from liveglass.engine.stream.scheduler import FrameScheduler
-from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures
+from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures, says_behind
 from liveglass.engine.stream.steering import Receipt, Steering
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.admission import Admission
+from liveglass.engine.worker.admission import Admission, Demand
 from liveglass.engine.worker.supervisor import WorkerStatus
 
 _BROKEN_SHOWN_S = 2.0
@@ -108,6 +110,7 @@ class Session:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.RLock()
+        self._quality = Quality(options.fps, control.params.steps, spec, metrics, self.audience.tell)
         self._steering = Steering(control, spec, clock.now())
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
         self._composer = Composer(options)
@@ -176,6 +179,11 @@ class Session:
         """The control state as clients read it."""
         return self._steering.view()
 
+    @property
+    def given_up(self) -> QualityChanged | None:
+        """What the quality ladder gave up, as long as it did."""
+        return self._quality.given_up
+
     def snapshot(self) -> OutputFrame | None:
         """The newest output frame, as every viewer may see it; None before the first slot."""
         return self._newest
@@ -183,6 +191,31 @@ class Session:
     def stats(self) -> Stats:
         """Measured figures of the last seconds."""
         return self._ledger.stats(self._clock.now())
+
+    @property
+    def serving_s(self) -> float:
+        """For how long the worker has been ready and pictures have been coming in, seconds."""
+        return 0.0 if self._serving_since is None else self._clock.now() - self._serving_since
+
+    @property
+    def new_fps(self) -> float:
+        """New pictures a second, of the last two seconds."""
+        return self._ledger.new_in(DEGRADED_AFTER_S, self._clock.now()) / DEGRADED_AFTER_S
+
+    @property
+    def demand(self) -> Demand:
+        """What it asks of the model."""
+        return Demand(self.options.fps, self.control.params.steps)
+
+    @property
+    def given(self) -> Demand:
+        """What it asks of the model by now, with what its quality ladder gave up."""
+        return Demand(self.options.fps, min(self.control.params.steps, self._quality.rung.steps))
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that decoding, masking, moving and encoding took since it opened."""
+        return self._ledger.busy_s
 
     def open_message(self) -> m.OpenStream:
         """What a worker has to know to generate for this session."""
@@ -194,6 +227,7 @@ class Session:
             self.control,
             has_source=self._wants_source,
             running=self.is_running,
+            rung=self._quality.rung,
         )
 
     # --- commands ---------------------------------------------------------------------------------------------------
@@ -254,6 +288,7 @@ class Session:
         self._host.on_loop(self.closed.set)
 
     def _changed(self, receipt: Receipt, by: str) -> Receipt:
+        receipt = self._quality.told(receipt, self.control.params.steps)
         self._host.send(self.id, m.NewControl(self.id, self.control))
         self.audience.tell(ControlChanged(self.control_view(), by))
         return receipt
@@ -306,6 +341,7 @@ class Session:
         if self._matting is not None and self.control.apply != "all":
             self._matting.submit(frame, lambda seconds: self.record_stage("mask", seconds))
         self._follower.see(frame)
+        self._quality.see(frame.stamp)
         if self._host.put_source(self.id, frame):
             self.count_replaced()
 
@@ -367,7 +403,9 @@ class Session:
             self._newest = output
         self._ledger.skipped(skipped)
         self.audience.deliver(output)
-        self._account(output, self._clock.now())
+        handed_at = self._clock.now()
+        self._account(output, handed_at)
+        self._judge(output, handed_at)
         self._follow_camera(output)
         sample = self._sample
         if sample is not None and self.is_running:
@@ -375,6 +413,20 @@ class Session:
             self._put(sample.picture(at), 0, at, is_camera=False)
         if slot % 6 == 0 or output.is_new:
             self._refresh_state()
+
+    def _judge(self, output: OutputFrame, handed_at: float) -> None:
+        """Let the quality ladder see how this slot was served."""
+        if self.serving_s < DEGRADED_AFTER_S:
+            self._quality.rest()
+        elif self._quality.slot(
+            output,
+            handed_at,
+            steps=self.control.params.steps,
+            device=self._worker.device,
+            new_fps=self.new_fps,
+            cost=self._worker.cost,
+        ):
+            self._host.send(self.id, m.SetRung(self.id, self._quality.rung))
 
     def _follow_camera(self, output: OutputFrame) -> None:
         """Let the grid slide toward the camera's phase; the worker hears of every millisecond of it."""
@@ -482,6 +534,7 @@ class Session:
         return Facts(
             closed=self._cause_of_end,
             queued=self.admission.position,
+            estimate_s=self.admission.estimate_s,
             panic=self._panic,
             paused=self._paused,
             worker=self._worker.state,
@@ -495,7 +548,8 @@ class Session:
             unmasked=self._unmasked() if self._composer.lacks_matte else "",
             broken=self._broken[0] if now - self._broken[1] < _BROKEN_SHOWN_S else "",
             fps=self.options.fps,
+            was_behind=says_behind(self._state),
             new_in_2_s=self._ledger.new_in(DEGRADED_AFTER_S, now),
-            serving_s=0.0 if self._serving_since is None else now - self._serving_since,
+            serving_s=self.serving_s,
             ever_live=self._ever_live,
         )

@@ -1,5 +1,6 @@
 """Which state a session is in and why, in words for people; pure."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +12,12 @@ from liveglass.engine.frame import FrameKind
 
 INPUT_OLD_S = 1.0
 FEWEST_NEW_FPS = 6
+_WELL_AGAIN_FPS = 8
+"""Said to be behind, a model is well again from here on: at the limit itself the state would come and go."""
+
 DEGRADED_AFTER_S = 2.0
 
+_BEHIND = "The model is behind"
 _DIGITS = re.compile(r"\d+")
 
 
@@ -22,17 +27,20 @@ class Facts:
 
     Attributes:
         queued: place in the queue; 0 when admitted.
+        estimate_s: seconds until its turn, where that can be told.
         worker: warming, ready or lost.
         wants_source: whether pictures have to come in for anything to be generated.
         input_age_s: since the newest source picture came in; None before the first.
         unmasked: why nothing of the camera is kept although it should be.
         base_shown: whether a generated picture is on show.
+        was_behind: whether the model is said to be behind already.
         new_in_2_s: slots of the last two seconds whose base was shown for the first time.
         serving_s: for how long the worker has been ready and pictures have been coming in.
     """
 
     closed: str = ""
     queued: int = 0
+    estimate_s: float | None = None
     panic: bool = False
     paused: bool = False
     worker: Literal["warming", "ready", "lost", "stopped"] = "ready"
@@ -46,6 +54,7 @@ class Facts:
     unmasked: str = ""
     broken: str = ""
     fps: int = 24
+    was_behind: bool = False
     new_in_2_s: int = 0
     serving_s: float = 0.0
     ever_live: bool = False
@@ -82,6 +91,7 @@ def _as_asked(facts: Facts) -> SessionState | None:
             "queued",
             cause=f"Every place that this machine can hold is taken. You are number {facts.queued} in the queue.",
             position=facts.queued,
+            estimate_s=facts.estimate_s,
         )
     return None
 
@@ -124,12 +134,16 @@ def _with_picture(facts: Facts) -> SessionState:
     if facts.unmasked:
         return SessionState("degraded", cause=f"{facts.unmasked} Everything is generated meanwhile, the camera hidden.")
     new_fps = facts.new_in_2_s / DEGRADED_AFTER_S
-    if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and new_fps < FEWEST_NEW_FPS:
-        return SessionState(
-            "degraded",
-            cause=f"The model is behind: {new_fps:.0f} of {facts.fps} frames a second are new.",
-        )
+    fewest = _WELL_AGAIN_FPS if facts.was_behind else FEWEST_NEW_FPS
+    if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and new_fps < fewest:
+        cause = f"{_BEHIND}: {math.floor(new_fps)} of {facts.fps} frames a second are new."
+        return SessionState("degraded", cause=cause)
     return SessionState("live")
+
+
+def says_behind(state: SessionState) -> bool:
+    """Whether `state` is that of a session whose model is behind."""
+    return state.cause.startswith(_BEHIND)
 
 
 def _rough(seconds: float) -> str:

@@ -170,13 +170,16 @@ class WorkerLoop:
                 self._generate([self._streams[session] for session, _ in cohort])
 
     def _candidates(self, now: float) -> list[Candidate]:
-        """The sessions with something to generate."""
+        """The sessions that the model is shared by now."""
         candidates = []
         for stream in self._streams.values():
-            if not stream.has_work(now):
+            has_work = stream.has_work(now)
+            if has_work:
+                # Time in which it wanted nothing gives no credit: whoever comes back from a rest would starve the
+                # others.
+                stream.served = max(stream.served, self._served)
+            elif not stream.is_flowing(now):
                 continue
-            # Time in which it wanted nothing gives no credit: whoever comes back from a rest would starve the others.
-            stream.served = max(stream.served, self._served)
             candidates.append(
                 Candidate(
                     stream.session,
@@ -185,6 +188,8 @@ class WorkerLoop:
                     stream.last_slot,
                     stream.served,
                     self._adapter.group(stream.control, stream.size),
+                    stream.rung.every,
+                    has_work,
                 )
             )
         return candidates
@@ -194,7 +199,7 @@ class WorkerLoop:
             match message:
                 case m.NewSource():
                     self._take_source(message)
-                case m.NewControl() | m.SetRunning() | m.MoveGrid():
+                case m.NewControl() | m.SetRunning() | m.SetRung() | m.MoveGrid():
                     if message.session in self._streams:  # else it was closed meanwhile
                         self._streams[message.session].follow(message)
                 case m.Freed(cell):

@@ -5,6 +5,7 @@ import msgspec
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ErrorBody
 from liveglass.engine.frame import Provenance, Size, SourceStamp, Steady
+from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker.cost import CostTable
 
 
@@ -18,6 +19,7 @@ class OpenStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
     control: ControlState
     has_source: bool
     running: bool
+    rung: Rung = Rung()
 
 
 class MoveGrid(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -53,6 +55,13 @@ class SetRunning(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     session: str
     running: bool
+
+
+class SetRung(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The session's ladder moved: how many passes a picture gets at most, and how often a new one is made."""
+
+    session: str
+    rung: Rung
 
 
 class Freed(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -174,5 +183,7 @@ class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody
 
 
-ToWorker = OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | Freed | Probe | Preview | Stop
+ToWorker = (
+    OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | SetRung | Freed | Probe | Preview | Stop
+)
 ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Previewed | Beat | Fatal

@@ -23,12 +23,15 @@ LATE_S = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A session that has something to generate.
+    """A session whose camera runs, or that has something to generate.
 
     Attributes:
         last_slot: the slot that its last frame was aimed at; -1 at first.
         served: seconds of model time it has had, divided by its weight.
         group: only equal groups run as one cohort.
+        every: a new picture for every so manieth slot at most.
+        has_work: whether there is something to generate now; else it only counts as load: its next camera picture comes
+            within a slot, and whoever waits for the best moment meanwhile could be passed over again and again.
     """
 
     session: str
@@ -37,6 +40,8 @@ class Candidate:
     last_slot: int
     served: float
     group: GroupKey
+    every: int = 1
+    has_work: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def plan(now: float, candidates: Sequence[Candidate], cost: CostTable, max_batch
     """What to do at `now`, seconds.
 
     Args:
-        candidates: the sessions with something to generate; the others do not exist here.
+        candidates: the sessions that the model is shared by.
         max_batch: how many frames a cohort may have (1 on a CPU, where a batch of two only doubles the age).
     """
     aims = _aims(now, candidates, cost)
@@ -95,9 +100,13 @@ def _aims(now: float, candidates: Sequence[Candidate], cost: CostTable) -> list[
     aims = []
     for candidate in candidates:
         need = cost.frame(candidate.steps).p95 + MARGIN_S
-        slot = max(candidate.last_slot + 1, candidate.grid.next_slot(now + need - LATE_S))
+        # A session that has had no frame yet waits for nothing.
+        after = candidate.last_slot + candidate.every if candidate.last_slot >= 0 else 0
+        slot = max(after, candidate.grid.next_slot(now + need - LATE_S))
         aims.append(_Aim(candidate, slot, need, candidate.grid.deadline(slot) - need))
-    if sum(aim.need * aim.candidate.grid.fps for aim in aims) >= 1.0:
+    load = sum(aim.need * aim.candidate.grid.fps / aim.candidate.every for aim in aims)
+    aims = [aim for aim in aims if aim.candidate.has_work]
+    if load >= 1.0:
         # Not all fit: nobody waits for the best moment, only for the slot before to be out of reach.
         return [replace(aim, start=aim.start - aim.candidate.grid.period) for aim in aims]
     aims.sort(key=lambda aim: aim.deadline, reverse=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from liveglass.engine.control import ControlState
@@ -10,7 +11,7 @@ from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages, Steady
 from liveglass.engine.models.base import Cond, ModelAdapter
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRunning
+from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRung, SetRunning
 from liveglass.engine.worker.ring import Ring
 from liveglass.engine.worker.steadiness import Steadiness
 
@@ -19,6 +20,9 @@ _LEAD_S = 1 / 24
 
 _RETRY_S = 1.0
 """A frame that failed is tried again after so long, even when no new input comes."""
+
+_FLOWING_S = 0.25
+"""A camera whose newest picture is younger than that is running."""
 
 _FLAT_SAMPLE = 8
 """Every eighth pixel in both directions is enough to tell a picture from one flat colour."""
@@ -38,7 +42,7 @@ class StreamWork:
     """One session's side of the worker.
 
     Attributes:
-        control: the newest version; a frame pins it when it starts.
+        rung: where the session's quality ladder stands.
         running: False while the session is paused or in panic.
         last_slot: the slot that the last frame was aimed at.
         retry_at: when a frame that failed is tried again without a new input, seconds; None when none failed.
@@ -49,7 +53,8 @@ class StreamWork:
         self.session = opened.session
         self.size = opened.size
         self.grid = Grid(opened.t0, opened.fps)
-        self.control = opened.control
+        self.rung = opened.rung
+        self._wished = opened.control
         self.running = opened.running
         self.has_source = opened.has_source
         self.last_slot = -1
@@ -62,7 +67,7 @@ class StreamWork:
         self._waiting: tuple[int, SourceStamp] | None = None
         self._current: tuple[int, SourceStamp] | None = None
         self._pinned: Pinned | None = None
-        self._written: tuple[int, float] | None = None
+        self._written: tuple[int, float, int] | None = None
         self._done: tuple[int, int, float] | None = None
         self._just_abandoned = False
         self._rested = False
@@ -75,6 +80,15 @@ class StreamWork:
     def aside(cls, size: Size, control: ControlState, adapter: ModelAdapter) -> "StreamWork":
         """A session that nobody opened, for a single frame beside the others."""
         return cls(OpenStream("", size, 0.0, 24, control, has_source=False, running=True), adapter)
+
+    @property
+    def control(self) -> ControlState:
+        """The newest version, with no more passes than the rung gives; a frame pins it when it starts."""
+        wished = self._wished
+        if wished.params.steps <= self.rung.steps:
+            return wished
+        params = msgspec.structs.replace(wished.params, steps=self.rung.steps)
+        return msgspec.structs.replace(wished, params=params)
 
     @property
     def lane(self) -> int:
@@ -94,13 +108,15 @@ class StreamWork:
         self._waiting = cell, stamp
         return replaced
 
-    def follow(self, message: NewControl | SetRunning | MoveGrid) -> None:
+    def follow(self, message: NewControl | SetRunning | SetRung | MoveGrid) -> None:
         """Take what the server says of this stream."""
         match message:
             case NewControl():
-                self.control = message.control
+                self._wished = message.control
             case SetRunning():
                 self.rest(not message.running)
+            case SetRung():
+                self.rung = message.rung
             case MoveGrid():
                 self.grid = Grid(message.t0, self.grid.fps)  # slots keep their numbers
 
@@ -124,6 +140,11 @@ class StreamWork:
         progress = self._transition.progress(self.control, now)
         return self._done != (seq, self.control.version, progress)
 
+    def is_flowing(self, now: float) -> bool:
+        """Whether pictures have been coming in lately: the next one is not far."""
+        newest = self._waiting or self._current
+        return self.running and newest is not None and now - newest[1].captured_at < _FLOWING_S
+
     def aim_at(self, slot: int) -> None:
         """The next frame is for `slot`."""
         self._slot_before, self.last_slot = self.last_slot, slot
@@ -144,7 +165,8 @@ class StreamWork:
         self._rested, self.retry_at = False, None
         cond, progress = self._transition.condition(control, now, self._adapter)
         self._pinned = Pinned(control, source, progress, now)
-        if self._written != (control.version, progress):
+        written = control.version, progress, control.params.steps
+        if self._written != written:
             if self._written is None or self._written[0] != control.version:
                 self._lane = 1 - self._lane
             self._adapter.write(
@@ -154,7 +176,7 @@ class StreamWork:
                 self._noise_for(control.params.seed),
                 control.params.strength,
             )
-            self._written = control.version, progress
+            self._written = written
 
     @property
     def has_rested(self) -> bool:

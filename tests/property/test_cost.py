@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liveglass.engine.worker.admission import Capacity
 from liveglass.engine.worker.cost import WINDOW, Cost, CostMeter, CostTable, percentile
 
 seconds = st.floats(0.0001, 10)
@@ -38,14 +37,3 @@ def test_what_was_never_seen_is_scaled_from_the_nearest(value: float, seen: int,
 
 def test_before_anything_was_measured_a_frame_costs_nothing() -> None:
     assert CostTable().frame(4) == Cost(0.0, 0.0)
-
-
-@given(seconds, st.integers(1, 50))
-def test_admission_promises_four_fifths_of_what_was_measured_and_the_first_always_comes_in(
-    value: float, sessions: int
-) -> None:
-    capacity = Capacity.measured(CostTable({"4x1": Cost(value, value)}), 4, "cpu")
-    assert capacity.holds(1)
-    if sessions > 1:
-        assert capacity.holds(sessions) == (sessions * 6 <= 0.8 / value)
-    assert capacity.holds(sessions) or not capacity.holds(sessions + 1)

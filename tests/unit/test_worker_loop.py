@@ -1,5 +1,6 @@
 """The worker's loop in virtual time: the newest input wins, nothing leaks, and a broken frame is one frame."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Size, SourceStamp
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.loop import FAILURES_IN_A_ROW, Inbox, WorkerLoop
 from liveglass.engine.worker.ring import Ring
@@ -206,6 +208,26 @@ def test_a_source_is_generated_once_for_each_control_version() -> None:
     worker.run()
     worker.run()
     assert [frame.provenance.version for frame in worker.made] == [1, 2]
+
+
+def test_a_rung_of_the_ladder_gives_fewer_passes_and_fewer_pictures_and_takes_them_back() -> None:
+    worker = Worker()
+    worker.open()
+    passes: list[int] = []
+    worker.model.on_step = passes.append
+    for rung in (Rung(2, 3), Rung()):
+        passes.clear()
+        before = len(worker.made)
+        worker.inbox.put(m.SetRung("a", rung))
+        for _ in range(12):
+            worker.source()
+            worker.run()
+        made = worker.made[before:]
+        times = [frame.finished_at for frame in made]
+        apart = min(after - before for before, after in itertools.pairwise(times))
+        assert {frame.provenance.steps for frame in made} == {2 if rung.every == 3 else 4}
+        assert len(passes) == len(made) * made[0].provenance.steps
+        assert apart == pytest.approx(rung.every / 24, abs=0.012)
 
 
 def test_a_new_version_gives_up_the_frame_in_flight_but_never_two_in_a_row() -> None:

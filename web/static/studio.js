@@ -55,6 +55,7 @@ function begin(place, model) {
   });
   session.on("hello", ({ role }) => {
     stale = false;
+    quality = null; // said again where it still holds
     document.body.dataset["role"] = role;
   });
   session.on("receipt", showReceipt);

@@ -1,0 +1,119 @@
+"""How well one session is served, judged slot by slot, and what its ladder makes of it. Output thread."""
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from liveglass.engine.events import QualityChanged
+from liveglass.engine.frame import FrameKind, OutputFrame, SourceStamp
+from liveglass.engine.metrics import Metrics
+from liveglass.engine.models.base import ModelSpec
+from liveglass.engine.stream.ladder import Ladder, Move, Rung, rungs
+from liveglass.engine.stream.steering import Receipt
+from liveglass.engine.worker.admission import least_fps, longest_wait
+from liveglass.engine.worker.cost import CostTable
+
+_MOST_STAMPS = 256
+"""Over ten seconds of a camera; a picture that is older is on its way to standby."""
+
+
+class Quality:
+    """Measures two things: for how long a newer camera picture has been waiting to be seen, and late hand-offs.
+
+    Args:
+        steps: passes that the session asks for at first.
+        tell: hears of every move.
+
+    Attributes:
+        rung: the rung in force. Any thread may read it.
+        given_up: what was said last, where something is given up now.
+    """
+
+    def __init__(
+        self, fps: int, steps: int, spec: ModelSpec, metrics: Metrics, tell: Callable[[QualityChanged], None]
+    ) -> None:
+        self._fps, self._spec, self._metrics, self._tell = fps, spec, metrics, tell
+        self._asked = steps, least_fps("cpu")
+        self._ladder = Ladder(fps, self._rungs())
+        self._stamps: deque[SourceStamp] = deque(maxlen=_MOST_STAMPS)
+        self.rung = self._ladder.rung
+        self.given_up: QualityChanged | None = None
+
+    def see(self, stamp: SourceStamp) -> None:
+        """A camera picture came in. Any thread."""
+        self._stamps.append(stamp)
+
+    def rest(self) -> None:
+        """There is nothing to judge now: no camera, no worker, a pause."""
+        self._ladder.rest()
+
+    def slot(self, output: OutputFrame, at: float, *, steps: int, device: str, new_fps: float, cost: CostTable) -> bool:
+        """`output` was handed over at `at`, seconds.
+
+        Args:
+            steps: passes that the session asks for.
+            device: where the model runs.
+            new_fps: new pictures a second by now.
+            cost: of frames, as measured by now.
+
+        Returns:
+            Whether `rung` is another one now.
+        """
+        if (steps, least_fps(device)) != self._asked:
+            self._asked = steps, least_fps(device)
+            self._ladder.renew(self._rungs())
+            self._say("The session asks for something else.")
+        wait, late = self._waited(output, at), max(0.0, at - output.deadline)
+        # A slot is missed when it is half a slot late.
+        move = self._ladder.slot(
+            at, wait=wait / longest_wait(self._asked[1]), late=late * 2 * self._fps, new_fps=new_fps, cost=cost
+        )
+        changed = self._ladder.rung != self.rung
+        self.rung = self._ladder.rung
+        if move is not None:
+            self._metrics.quality_moves.labels("down" if move.is_down else "up").inc()
+            self._say(_cause(move))
+        return changed
+
+    def told(self, receipt: Receipt, steps: int) -> Receipt:
+        """`receipt` of a change that asks for `steps` passes, with the fewer ones that the rung gives."""
+        if steps <= self.rung.steps:
+            return receipt
+        note = f"steps: {self.rung.steps} for now, until there is room for {steps} again"
+        effective = {**receipt.effective, "steps": self.rung.steps}
+        return msgspec.structs.replace(receipt, effective=effective, notes=(*receipt.notes, note))
+
+    def _rungs(self) -> tuple[Rung, ...]:
+        steps, least = self._asked
+        return rungs(self._fps, steps, self._spec.valid_steps, least)
+
+    def _waited(self, output: OutputFrame, at: float) -> float:
+        """For how long the first camera picture after the one that is seen has been there, seconds."""
+        source = output.base.provenance.source if output.base and output.kind is not FrameKind.STANDBY else None
+        if source is None:
+            return 0.0
+        following = next((stamp for stamp in tuple(self._stamps) if stamp.seq > source.seq), None)
+        return 0.0 if following is None else max(0.0, at - following.captured_at)
+
+    def _say(self, cause: str) -> None:
+        """Tell what is given up by now, where that is news."""
+        rung, asked = self._ladder.rung, self._asked[0]
+        gave_up = []
+        if rung.steps < asked:
+            gave_up.append(f"{rung.steps} step{'s' * (rung.steps > 1)} instead of {asked}")
+        if rung.every > 1:
+            gave_up.append(f"{self._fps / rung.every:g} new frames a second instead of {self._fps}")
+        if tuple(gave_up) == (self.given_up.gave_up if self.given_up else ()):
+            return
+        event = QualityChanged(self._ladder.place, len(self._ladder.rungs), tuple(gave_up), cause)
+        self.given_up = event if gave_up else None
+        self._tell(event)
+
+
+def _cause(move: Move) -> str:
+    if not move.is_down:
+        return "There has been room for more."
+    if move.late > move.wait:
+        return "This machine hands frames over late."
+    return f"The model is behind: it takes {move.wait:.1f} times as long as it may."
