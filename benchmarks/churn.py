@@ -21,8 +21,10 @@ from typing import Any
 
 import httpx
 import psutil
-from machine import Server, describe, quantile, save, server, table
+from machine import describe, quantile, save, table
 from websockets.asyncio.client import connect as open_socket
+
+from liveglass.web.chaos.server import Server, server
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from offers import hostile_bodies

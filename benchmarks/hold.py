@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import psutil
 from live import watch
-from machine import Server, describe, save, server, table
+from machine import describe, save, table
 
 from liveglass.engine.frame import Size
+from liveglass.web.chaos.server import Server, server
 
 SIZE = Size(640, 360)
 RATES = {24: "sleep:30", 12: "sleep:80", 8: "sleep:120", 3: "sleep:330", 0: "sleep:80"}

@@ -24,8 +24,10 @@ from typing import Any
 
 import httpx
 import psutil
-from machine import describe, quantile, save, server, table
+from machine import describe, quantile, save, table
 from playwright.async_api import Page, async_playwright
+
+from liveglass.web.chaos.server import server
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from e2e.pages import LAUNCH, chromium

@@ -12,11 +12,12 @@ import contextlib
 import itertools
 import time
 
-from machine import Server, describe, histogram_quantile, quantile, save, server, table
+from machine import describe, histogram_quantile, quantile, save, table
 
 from liveglass.engine.frame import FrameKind, Size
 from liveglass.engine.stream.sample import Sample
 from liveglass.transport.client import LiveFrame, connect
+from liveglass.web.chaos.server import Server, server
 
 FPS = 24
 PAINTED = (FrameKind.GENERATED, FrameKind.WARPED)

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and a server to measure."""
+"""What a figure was measured on, and figures as quantiles, tables and files."""
 
 import contextlib
 import datetime as dt
@@ -7,14 +7,6 @@ import json
 import os
 import platform
 import re
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -42,50 +34,6 @@ def _cpu_model() -> str:
         if found:
             return found[1]
     return platform.processor() or platform.machine()
-
-
-@dataclass
-class Server:
-    """A running server: its address, its processes, and how long it took to be ready."""
-
-    url: str
-    process: psutil.Process
-    ready_s: float
-
-    def worker(self) -> psutil.Process | None:
-        """The process that holds the model: the child with the most memory."""
-        children = self.process.children()
-        return max(children, key=lambda child: child.memory_info().rss, default=None)
-
-    def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics by its full name with labels."""
-        with urllib.request.urlopen(f"{self.url}/metrics") as response:
-            lines = response.read().decode().splitlines()
-        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
-
-
-@contextlib.contextmanager
-def server(model: str, *options: str) -> Iterator[Server]:
-    """A server of its own process group on a free port, ended in the end."""
-    with tempfile.TemporaryDirectory() as state:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "liveglass.web", "serve", "--model", model, "--port", "0", "--no-open",
-             "--state-dir", state, "--log-level", "warning", *options],
-            stdout=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            ready_s = time.perf_counter() - started
-            found = re.search(r"liveglass ready at (\S+)", line)
-            if not found:
-                raise SystemExit(f"The server did not become ready; it said: {line!r}")
-            yield Server(found[1], psutil.Process(process.pid), ready_s)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(10)
 
 
 def quantile(ordered: list[float], q: float) -> float:

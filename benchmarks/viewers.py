@@ -26,13 +26,14 @@ from typing import Any
 
 import httpx
 import psutil
-from machine import Server, describe, save, server, table
+from machine import describe, save, table
 from playwright.async_api import async_playwright
 from websockets.asyncio.client import connect as open_socket
 
 from liveglass.engine.frame import Size
 from liveglass.engine.stream.sample import Sample
 from liveglass.transport.client import connect
+from liveglass.web.chaos.server import Server, server
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from e2e.pages import LAUNCH, chromium

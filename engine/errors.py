@@ -160,7 +160,7 @@ class OriginRefused(NotAllowed):
     """A foreign `Origin` or an unknown `Host`."""
 
     code = "origin_refused"
-    default_hint = "Start the server with --allow-origin or --public-url for this address."
+    default_hint = "Start the server with --allow-origin for this page's address."
 
 
 class CameraNotVisible(NotAllowed):

@@ -1,7 +1,7 @@
-"""What the command line offers besides serving: the models, the benchmarks, the trainer. Loads no model itself."""
+"""What the command line offers besides serving: models, chaos, benchmarks, the trainer. Loads no model itself."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
@@ -12,6 +12,7 @@ from liveglass.engine.validation import did_you_mean
 from liveglass.engine.worker.supervisor import WorkerStatus
 
 _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+_CHAOS_NEEDS = {"psutil": "psutil"}
 _NOT_BENCHMARKS = frozenset({"__init__", "machine"})
 
 
@@ -91,11 +92,27 @@ def train(rest: list[str]) -> int:
     Raises:
         NotAvailable: the extra that it needs is not installed.
     """
-    missing = [package for module, package in _TRAIN_NEEDS.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise NotAvailable(
-            f"Training needs {', '.join(missing)}.", hint="pip install 'liveglass[train]' and run it again."
-        )
+    _check_extra("Training", "train", _TRAIN_NEEDS)
     from liveglass.engine.training import cli  # noqa: PLC0415 - imports torch
 
     return int(cli.main(rest) or 0)
+
+
+def chaos(rest: list[str]) -> int:
+    """Break a server on purpose.
+
+    Raises:
+        NotAvailable: the extra that it needs is not installed.
+    """
+    _check_extra("Chaos", "chaos", _CHAOS_NEEDS)
+    from liveglass.web.chaos import cli  # noqa: PLC0415 - its extra may not be there
+
+    return cli.main(rest)
+
+
+def _check_extra(what: str, extra: str, needs: Mapping[str, str]) -> None:
+    missing = [package for module, package in needs.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise NotAvailable(
+            f"{what} needs {', '.join(missing)}.", hint=f"pip install 'liveglass[{extra}]' and run it again."
+        )

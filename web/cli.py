@@ -18,7 +18,10 @@ from liveglass.engine.validation import did_you_mean
 from liveglass.web import keys
 from liveglass.web.settings import Resolved, Settings, resolve
 
-COMMANDS = ("serve", "models", "keys", "doctor", "bench", "train")
+COMMANDS = ("serve", "models", "keys", "doctor", "chaos", "bench", "train")
+_HAVE_THEIR_OWN = {"chaos", "bench", "train"}
+"""Their own arguments are theirs to read."""
+
 _SECONDS_A_DAY = 86_400
 
 
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
         arguments.insert(0, "serve")
-    if arguments[0] in {"train", "bench"}:  # their own arguments are theirs to read
+    if arguments[0] in _HAVE_THEIR_OWN:
         chosen = argparse.Namespace(command=arguments[0], rest=arguments[1:])
     else:
         chosen = _parser().parse_args(arguments)
@@ -51,21 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _do(chosen: argparse.Namespace) -> int:
-    match chosen.command:
-        case "serve":
-            return _serve(chosen)
-        case "models":
-            return _models(chosen)
-        case "keys":
-            return _keys(chosen)
-        case "doctor":
-            from liveglass.web.doctor import report  # noqa: PLC0415 - `--help` should not wait for it
-
-            return report(_resolved(chosen).settings)
-        case "bench":
-            return _bench(chosen.rest)
-        case _:
-            return _train(chosen.rest)
+    if chosen.command in _HAVE_THEIR_OWN:
+        return {"chaos": _chaos, "bench": _bench, "train": _train}[chosen.command](chosen.rest)
+    return {"serve": _serve, "models": _models, "keys": _keys, "doctor": _doctor}[chosen.command](chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="checks GPU, ports, codecs, TLS, UDP and TURN, and says what to do", allow_abbrev=False
     )
     _add_settings(doctor)
+    commands.add_parser("chaos", help="breaks a server on purpose and says what its viewers saw (liveglass[chaos])")
     commands.add_parser("bench", help="the benchmarks (they need a clone)")
     commands.add_parser("train", help="the built-in model's trainer (pip install liveglass[train])")
     return parser
@@ -217,6 +209,18 @@ def _keys(chosen: argparse.Namespace) -> int:
     print(key)
     print("Keep it: it cannot be shown again. It goes into Authorization: Bearer.", file=sys.stderr)
     return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from liveglass.web.doctor import report  # noqa: PLC0415 - `--help` should not wait for it
+
+    return report(_resolved(chosen).settings)
+
+
+def _chaos(rest: list[str]) -> int:
+    from liveglass.web import catalogue  # noqa: PLC0415 - `--help` should not wait for it
+
+    return catalogue.chaos(rest)
 
 
 def _bench(rest: list[str]) -> int:

@@ -105,7 +105,11 @@ class Guard:
         """
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self.knows_host(hosts[0]):
-            raise OriginRefused(f"This server is not known as {_shown(hosts)}.", field="Host")
+            raise OriginRefused(
+                f"This server is not known as {_shown(hosts)}.",
+                hint="Start the server with --public-url for this address.",
+                field="Host",
+            )
         if len(origins) > 1 or (
             origins and not self.is_own_origin(origins[0]) and not self.is_allowed_origin(origins[0])
         ):

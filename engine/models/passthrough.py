@@ -117,7 +117,10 @@ class PassthroughAdapter:
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """Let a part of the chosen time pass."""
         seconds = self._seconds / self._lanes[lanes[0]].steps
-        clock.pause(seconds * (1 + self._jitter * self._random.uniform(-1, 1)))
+        self._wait(seconds * (1 + self._jitter * self._random.uniform(-1, 1)))
+
+    def _wait(self, seconds: float) -> None:
+        clock.pause(seconds)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """The sources again: uint8 [H, W, 3] each."""

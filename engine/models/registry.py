@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from liveglass.engine.errors import ModelNotFound
 from liveglass.engine.models.base import ModelAdapter, ModelSpec
+from liveglass.engine.models.faulty import FaultyAdapter, faulty_spec
 from liveglass.engine.models.passthrough import PassthroughAdapter, passthrough_spec
 from liveglass.engine.validation import did_you_mean
 
@@ -26,6 +27,8 @@ def spec(name: str) -> ModelSpec:
         return nano_spec()
     if name == "null" or name.startswith("sleep"):
         return passthrough_spec(name)
+    if name.startswith("faulty"):
+        return faulty_spec(name)
     raise ModelNotFound(f"There is no model {name!r}.", hint=did_you_mean(name, NAMES), field="model")
 
 
@@ -45,4 +48,6 @@ def load(name: str, device: str, threads: int, on_stage: Callable[[str], None]) 
         from liveglass.engine.models.nano.adapter import load_nano  # noqa: PLC0415 - imports torch
 
         return load_nano(device=device, threads=threads)
+    if name.startswith("faulty"):
+        return FaultyAdapter(name), "cpu"
     return PassthroughAdapter(spec(name).name), "cpu"

@@ -126,8 +126,8 @@ class WorkerLoop:
         """Serve until told to stop.
 
         Raises:
-            Exception: what the model raised three times in a row with nothing finished in between; a fresh process
-                helps.
+            Exception: the model is broken, not just one session: after three failures in a row with nothing finished in
+                between, a frame of nobody's fails, too. A fresh process helps.
         """
         while not self.stopped:
             self.step()
@@ -138,15 +138,18 @@ class WorkerLoop:
             self._step()
         except LiveglassError as error:
             self._fail(error)
-        except Exception as error:
-            self._failures += 1
-            if self._failures == FAILURES_IN_A_ROW:
-                raise
+        except Exception as error:  # noqa: BLE001 - one of the two places where anything may come out
             log.warning("a frame failed", error=repr(error))
             self._fail(ModelFailed(f"The model failed: {type(error).__name__}."))
         finally:
-            self.progress_at = None
             self._end_cohort()
+        try:
+            if self._failures >= FAILURES_IN_A_ROW:
+                # Whether it is this session or the model is told by a frame of nobody's.
+                self._run_probe(self._adapter.spec.default_steps)
+                self._failures = 0
+        finally:
+            self.progress_at = None
 
     def _step(self) -> None:
         self._take_in()
@@ -303,6 +306,7 @@ class WorkerLoop:
 
     def _fail(self, error: LiveglassError) -> None:
         """Tell whoever waits for what is in flight that it failed."""
+        self._failures += 1
         now = self._clock.now()
         for stream in self._cohort:
             stream.forget(now)

@@ -19,7 +19,10 @@ _LEAD_S = 1 / 24
 """A transition counts from one slot before its first frame, so that this frame shows a part of it already."""
 
 _RETRY_S = 1.0
-"""A frame that failed is tried again after so long, even when no new input comes."""
+"""A frame that failed is tried again after so long, even when no new input comes. One that failed twice in a row waits
+so long, whatever comes but a change of control, and each further time twice as long."""
+
+_LONGEST_RETRY_S = 8.0
 
 _FLOWING_S = 0.25
 """A camera whose newest picture is younger than that is running."""
@@ -60,6 +63,7 @@ class StreamWork:
         self.last_slot = -1
         self.served = 0.0
         self.retry_at: float | None = None
+        self._failed, self._failed_version = 0, 0
         self._adapter = adapter
         self._lanes = _two_lanes(adapter, self.size)
         self._slot_before = -1
@@ -136,6 +140,8 @@ class StreamWork:
             return False
         if self.retry_at is not None and now >= self.retry_at:
             return True
+        if self._failed > 1 and self._failed_version == self.control.version:
+            return False
         seq = newest[1].seq if newest else -1
         progress = self._transition.progress(self.control, now)
         return self._done != (seq, self.control.version, progress)
@@ -210,7 +216,10 @@ class StreamWork:
     def forget(self, now: float) -> None:
         """The frame in flight failed at `now`: a new input or some time later, start from a clean lane."""
         self._keep_done()
-        self.retry_at = now + _RETRY_S if self.running else None
+        self._failed = self._failed + 1 if self._failed_version == self.pinned.control.version else 1
+        self._failed_version = self.pinned.control.version
+        wait_s = min(_RETRY_S * 2 ** max(0, self._failed - 2), _LONGEST_RETRY_S)
+        self.retry_at = now + wait_s if self.running else None
         self._written = None
         for lane in self._lanes:
             self._adapter.reset(lane)
@@ -219,6 +228,7 @@ class StreamWork:
         """The frame in flight is out; it cost `seconds` of the model."""
         self._keep_done()
         self._just_abandoned = False
+        self._failed = 0
         self.served += seconds
 
     def _keep_done(self) -> None:

@@ -40,6 +40,7 @@ class Painter:
         self.lanes_begun: list[int] = []
         self._clock = clock
         self._versions: dict[int, int] = {}
+        self._sizes: dict[int, Size] = {}
         self._pictures: dict[int, Pixels] = {}
 
     def open_lane(self, size: Size) -> int:
@@ -47,6 +48,7 @@ class Painter:
             raise OutOfMemory("no lane")
         lane = self.free.pop()
         self.open.add(lane)
+        self._sizes[lane] = size
         return lane
 
     def close_lane(self, lane: int) -> None:
@@ -72,7 +74,7 @@ class Painter:
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
         for lane, source in zip(lanes, pixels, strict=True):
             assert lane in self.open
-            picture = np.zeros(SIZE.shape, np.uint8)
+            picture = np.zeros(self._sizes[lane].shape, np.uint8)
             picture[0, 0, 0] = 255
             picture[1:, :, 0] = self._versions[lane]
             picture[1:, :, 1] = 0 if source is None else source[0, 0, 0]
@@ -96,16 +98,19 @@ class Painter:
 
 
 class VirtualInbox(Inbox):
-    """Waits by moving the clock; `is_idle` once it would have waited for a message for ever."""
+    """Waits by moving the clock, up to `wakes_at`; `is_idle` once it would have waited for a message for ever."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
         self.is_idle = False
+        self.wakes_at = float("inf")
         self._clock = clock
 
     def wait(self, timeout_s: float | None) -> None:
         self.is_idle = timeout_s is None
-        self._clock.advance(timeout_s or 0.0)
+        wakes_in = self.wakes_at - self._clock.now()
+        if timeout_s is not None or wakes_in < float("inf"):
+            self._clock.advance(max(0.0, min(float("inf") if timeout_s is None else timeout_s, wakes_in)))
 
 
 class Worker:
@@ -343,6 +348,11 @@ def broken(kind: str) -> Callable[[Pixels], Pixels]:
     return lambda _: wrong[kind]
 
 
+def of_sessions(act: Callable[[Pixels], Pixels]) -> Callable[[Pixels], Pixels]:
+    """Only sessions' pictures are acted on: a frame of nobody's shows that the model is well."""
+    return lambda picture: act(picture) if picture.shape == SIZE.shape else picture
+
+
 @pytest.mark.parametrize("kind", ["nan", "white", "size", "type"])
 def test_a_broken_picture_is_refused_by_name_and_the_next_one_works(kind: str) -> None:
     worker = Worker()
@@ -415,7 +425,42 @@ def test_a_model_that_raises_again_and_again_with_nothing_in_between_asks_for_a_
     worker.model.on_step = fail
     with pytest.raises(RuntimeError, match="for ever"):
         worker.loop.run()
-    assert len(worker.of(m.Failed)) == FAILURES_IN_A_ROW - 1
+    assert len(worker.of(m.Failed)) == FAILURES_IN_A_ROW
+
+
+@pytest.mark.parametrize("kind", ["raise", "nan"])
+def test_a_session_whose_every_frame_fails_is_alone_in_its_trouble(kind: str) -> None:
+    worker = Worker()
+    worker.open("good")
+    worker.open("bad")
+    tried: list[float] = []
+
+    def fail(picture: Pixels) -> Pixels:
+        if picture.shape == SIZE.shape and picture[5, 5, 1] == 66:
+            tried.append(worker.clock.now())
+            if kind == "raise":
+                raise RuntimeError("this one")
+            return np.zeros_like(picture)
+        return picture
+
+    worker.model.on_finish = fail
+    made = 0
+    for _ in range(24 * 30):
+        until = worker.clock.now() + 1 / 24
+        worker.source(5, "good")
+        worker.source(66, "bad")
+        worker.inbox.wakes_at = until
+        while worker.clock.now() < until:
+            worker.loop.step()
+        made = sum(frame.session == "good" for frame in worker.made)
+    assert made > 24 * 30 * 0.85, "the other one goes on"
+    waits = [after - before for before, after in itertools.pairwise(tried)]
+    assert waits[0] < 0.2, "a single bad frame costs nothing"
+    assert waits[1:5] == pytest.approx([1, 2, 4, 8], abs=0.2)
+    worker.control("bad")
+    before = len(tried)
+    worker.loop.step()
+    assert len(tried) == before + 1, "another wish is tried at once"
 
 
 def test_a_probe_is_answered_between_two_frames() -> None:
@@ -525,7 +570,7 @@ class Script:
         elif name == "probe":
             inbox.put(m.Probe(number))
         elif name in {"fail", "run"}:
-            worker.model.on_finish = broken("nan") if name == "fail" else lambda picture: picture
+            worker.model.on_finish = of_sessions(broken("nan")) if name == "fail" else lambda picture: picture
         elif session in self._opened:
             self._act_on(session, name, number)
 

@@ -1,0 +1,1 @@
+"""`liveglass chaos`: breaks a running server on purpose and says what its viewers saw of that."""
