@@ -17,7 +17,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.multiprocessing.spawn import start_processes
 
-from liveglass.engine.models.nano.model import NanoModel
+from liveglass.engine.models.nano.model import NanoConfig, NanoModel
 from liveglass.engine.training.distil import Distil
 from liveglass.engine.training.evaluate import evaluate, table
 from liveglass.engine.training.evaluator import stored_evaluator
@@ -134,7 +134,7 @@ def _teach(arguments: argparse.Namespace, seconds: float) -> None:
     size = _size(arguments)
     examples = _examples(arguments, size, 0)
     torch.manual_seed(arguments.seed)
-    model = NanoModel(trained_steps=(4,)).to(memory_format=torch.channels_last)
+    model = NanoModel(NanoConfig(trained_steps=(4,))).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
     _train(arguments, model, Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
 
 
@@ -142,7 +142,7 @@ def _stored(checkpoint: Path) -> NanoModel:
     """The average that a phase of training kept, on the default device."""
     model = NanoModel()
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
-    laid: NanoModel = model.to(memory_format=torch.channels_last)
+    laid: NanoModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
     return laid
 
 
@@ -157,7 +157,7 @@ def _distil(arguments: argparse.Namespace, seconds: float) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     """The table for the card, printed and written to `evaluation.md`."""
     folder: Path = arguments.run
-    student = NanoModel.from_pretrained(str(folder / "model"), local_files_only=True, low_cpu_mem_usage=False)
+    student = NanoModel.from_pretrained(folder / "model")
     teacher = None
     if (folder / f"{Teacher.name}.pt").exists():
         teacher = _stored(folder / f"{Teacher.name}.pt")

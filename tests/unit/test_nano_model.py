@@ -13,7 +13,7 @@ from PIL import Image
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.nano.adapter import WEIGHTS, NanoAdapter, load_nano
-from liveglass.engine.models.nano.model import SIGMAS, NanoModel
+from liveglass.engine.models.nano.model import SIGMAS, NanoConfig, NanoModel
 from liveglass.engine.models.nano.network import Kernel, _as_groups, _row_by_row, coordinates
 from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses
 from liveglass.engine.training.photographs import held_out_photographs
@@ -167,7 +167,7 @@ def test_weights_of_prompts_mix_them(adapter: NanoAdapter) -> None:
 
 @pytest.fixture(scope="module")
 def by_openvino(tmp_path_factory: pytest.TempPathFactory) -> NanoAdapter:
-    model = NanoModel.from_pretrained(str(WEIGHTS), local_files_only=True, low_cpu_mem_usage=False)
+    model = NanoModel.from_pretrained(WEIGHTS)
     return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, 1, tmp_path_factory.mktemp("openvino")))
 
 
@@ -201,7 +201,7 @@ def test_openvino_keeps_two_lanes_apart(by_openvino: NanoAdapter, camera: Pixels
 
 @pytest.mark.parametrize("steps", [4, 2, 1])
 def test_the_stock_scheduler_walks_where_the_adapter_walks(adapter: NanoAdapter, camera: Pixels, steps: int) -> None:
-    model = NanoModel.from_pretrained(str(WEIGHTS), local_files_only=True, low_cpu_mem_usage=False)
+    model = NanoModel.from_pretrained(WEIGHTS)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(str(WEIGHTS))
     scheduler.set_timesteps(sigmas=list(SIGMAS[steps]))
     state = control("neon, pink", steps=steps, seed=3)
@@ -237,10 +237,10 @@ def test_kernels_of_each_row_are_the_same_row_by_row_and_as_groups() -> None:
 
 
 def test_a_saved_model_loads_as_itself(tmp_path: pytest.TempPathFactory) -> None:
-    model = NanoModel(denoiser_widths=(16, 16, 16), painter_widths=(16, 16, 16))
-    model.save_pretrained(str(tmp_path))
-    again = NanoModel.from_pretrained(str(tmp_path), local_files_only=True, low_cpu_mem_usage=False)
-    assert again.config.denoiser_widths == [16, 16, 16]
+    model = NanoModel(NanoConfig(denoiser_widths=(16, 16, 16), painter_widths=(16, 16, 16)))
+    model.save_pretrained(tmp_path)
+    again = NanoModel.from_pretrained(tmp_path)
+    assert again.config == model.config
     assert all(torch.equal(ours, again.state_dict()[name]) for name, ours in model.state_dict().items())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from liveglass.engine.models.nano import vocabulary
 from liveglass.engine.models.nano.adapter import load_nano
-from liveglass.engine.models.nano.model import SIGMAS, NanoModel
+from liveglass.engine.models.nano.model import SIGMAS, NanoConfig, NanoModel
 from liveglass.engine.models.nano.network import LATENT_SCALE, to_latent
 from liveglass.engine.training import cli, photographs
 from liveglass.engine.training.dice import Dice, noises
@@ -218,7 +218,7 @@ def test_a_toy_run_trains_distils_resumes_and_loads(tmp_path: Path, capfd: pytes
 
 def test_learning_lowers_the_loss_of_a_single_batch() -> None:
     torch.manual_seed(0)
-    model = NanoModel(denoiser_widths=(16, 16, 16), painter_widths=(16, 16, 16))
+    model = NanoModel(NanoConfig(denoiser_widths=(16, 16, 16), painter_widths=(16, 16, 16)))
     from liveglass.engine.training.generate import Painter
 
     target = to_latent(PICTURE)

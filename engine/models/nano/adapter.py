@@ -255,7 +255,7 @@ def load_nano(
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
-    model = NanoModel.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False)
+    model = NanoModel.from_pretrained(folder)
     if openvino is None:
         openvino = importlib.util.find_spec("openvino") is not None
     if chosen != "cpu" or not openvino:

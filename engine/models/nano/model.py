@@ -1,14 +1,16 @@
-"""The built-in model as diffusers knows models: configuration, weights in one folder, `forward` gives a velocity.
+"""The built-in model: configuration and weights in one folder as diffusers writes them, `forward` gives a velocity.
 
 A flow-matching model over a fixed latent: x_t = (1 - sigma) x_0 + sigma noise, `forward` returns (x_t - x_0) / sigma,
-so that a stock `FlowMatchEulerDiscreteScheduler` samples it. Runs in the worker process.
+so that a stock `FlowMatchEulerDiscreteScheduler` samples it. Importing diffusers takes longer than everything else of a
+worker's start together, so its format is kept without it. Runs in the worker process.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from liveglass.engine.models.nano.network import (
@@ -40,32 +42,64 @@ def voice(strength: Tensor, present: Tensor) -> Tensor:
     return torch.where(present > 0, (strength / 0.5).clamp(0, 1), torch.ones_like(strength))[:, None]
 
 
-class NanoModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ships no types
-    """Camera encoder, text table, denoiser and decoder."""
+_CONFIG = "config.json"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
-    @register_to_config  # type: ignore[untyped-decorator]  # diffusers ships no types
-    def __init__(
-        self,
-        denoiser_widths: Sequence[int] = (48, 80, 128),
-        painter_widths: Sequence[int] = (48, 32, 16),
-        texture_width: int = 24,
-        trained_steps: Sequence[int] = (4, 2, 1),
-    ) -> None:
-        """Build the networks.
 
-        Args:
-            denoiser_widths: channels at 1/8, 1/16 and 1/32 of the picture.
-            painter_widths: channels of camera encoder and decoder at 1/8, 1/4 and 1/2.
-            texture_width: channels inside the part that makes a prompt's texture.
-            trained_steps: step counts that these weights were trained for.
-        """
-        super().__init__()  # type: ignore[no-untyped-call]  # diffusers ships no types
-        top, middle, low = denoiser_widths
-        eighth, quarter, half = painter_widths
+class NanoConfig(msgspec.Struct, frozen=True):
+    """What `config.json` says.
+
+    Attributes:
+        denoiser_widths: channels at 1/8, 1/16 and 1/32 of the picture.
+        painter_widths: channels of camera encoder and decoder at 1/8, 1/4 and 1/2.
+        texture_width: channels inside the part that makes a prompt's texture.
+        trained_steps: step counts that these weights were trained for.
+    """
+
+    denoiser_widths: tuple[int, int, int] = (48, 80, 128)
+    painter_widths: tuple[int, int, int] = (48, 32, 16)
+    texture_width: int = 24
+    trained_steps: tuple[int, ...] = (4, 2, 1)
+
+
+class NanoModel(nn.Module):
+    """Camera encoder, text table, denoiser and decoder.
+
+    Attributes:
+        config: what it is built by.
+    """
+
+    def __init__(self, config: NanoConfig | None = None) -> None:
+        """Build the networks with fresh weights."""
+        super().__init__()
+        self.config = config = config or NanoConfig()
+        top, middle, low = config.denoiser_widths
+        eighth, quarter, half = config.painter_widths
         self.words = nn.Embedding(BUCKETS, TEXT_WIDTH)
         self.camera = CameraEncoder((eighth, quarter, half))
         self.denoiser = Denoiser((top, middle, low), eighth)
-        self.decoder = Decoder((eighth, quarter, half), texture_width)
+        self.decoder = Decoder((eighth, quarter, half), config.texture_width)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> "NanoModel":
+        """The model of a folder, ready to sample.
+
+        Raises:
+            OSError: a file is missing.
+            msgspec.ValidationError: `config.json` is not one of this model.
+            RuntimeError: the weights are of another shape.
+        """
+        config = msgspec.json.decode((Path(folder) / _CONFIG).read_bytes(), type=NanoConfig)
+        model = cls(config)
+        model.load_state_dict(load_file(Path(folder) / _WEIGHTS))
+        return model.eval()
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write configuration and weights as diffusers would."""
+        written = {"_class_name": "NanoModel", **msgspec.to_builtins(self.config)}
+        (Path(folder) / _CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
+        tensors = {name: part.contiguous() for name, part in self.state_dict().items()}
+        save_file(tensors, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """One vector for each prompt, `[B, 64]`, variance near 1; zeros for a prompt without words."""
