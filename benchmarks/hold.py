@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import psutil
 from live import watch
-from machine import describe, save, table
+from machine import describe, plot, save, table
 
 from liveglass.engine.frame import Size
 from liveglass.web.chaos.server import Server, server
@@ -70,13 +70,29 @@ def row(rate: int, runs: Sequence[dict[str, object]]) -> tuple[str, ...]:
     )
 
 
+def draw(figures: dict[str, list[dict[str, object]]]) -> None:
+    """What was shown, by the pictures a second that the model made."""
+    colours = {"generated": "#2a7", "warped": "#27a", "blended": "#a7a", "repeated": "#bbb", "standby": "#444"}
+    with plot("hold") as [axis]:
+        for place, runs in enumerate(figures.values()):
+            left = 0.0
+            for kind, colour in colours.items():
+                share = 24 * sum(run["kinds"][kind] for run in runs) / sum(sum(run["kinds"].values()) for run in runs)
+                axis.barh(place, share, left=left, color=colour, label=kind if place == 0 else None)
+                left += share
+        axis.set_yticks(range(len(figures)), [f"model: {name}" for name in figures])
+        axis.set_xlabel("frames a second on the grid")
+        axis.invert_yaxis()
+        axis.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
 def main() -> None:
     """Run it all, print it, keep it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--sessions", type=int, default=1)
     options = parser.parse_args()
-    figures: dict[str, object] = {"machine": describe(), "sessions": options.sessions}
+    figures: dict[str, list[dict[str, object]]] = {}
     print("\n".join(f"{key}: {value}" for key, value in describe().items()), "\n")
     head = ("model, fps", "out, fps", "new, fps", "missed", "late ms p50 / p99.9", "motion / content age ms", "shown")
     rows: list[tuple[str, ...]] = [head]
@@ -92,7 +108,9 @@ def main() -> None:
             f"{options.sessions} session(s), {options.seconds:.0f} s each; bars: 24.0 out, none missed, 3 / 20 ms", rows
         )
     )
-    print(f"raw figures: {save('hold', figures)}")
+    draw(figures)
+    kept = {"machine": describe(), "sessions": options.sessions, **figures}
+    print(f"raw figures: {save('hold', kept)}")
 
 
 if __name__ == "__main__":

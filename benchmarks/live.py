@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import time
 
+import psutil
 from machine import describe, histogram_quantile, quantile, save, table
 
 from liveglass.engine.frame import FrameKind, Size
@@ -85,10 +86,11 @@ async def watch(
             "server_cpu": (cpu.user + cpu.system - server_cpu.user - server_cpu.system) / took,
             "server_mb": running.process.memory_info().rss / 2**20,
         }
-        if worker and worker_cpu:
-            now = worker.cpu_times()
-            figures["worker_cpu"] = (now.user + now.system - worker_cpu.user - worker_cpu.system) / took
-            figures["worker_mb"] = worker.memory_info().rss / 2**20
+        with contextlib.suppress(psutil.NoSuchProcess):  # where it was killed on purpose
+            if worker and worker_cpu:
+                now = worker.cpu_times()
+                figures["worker_cpu"] = (now.user + now.system - worker_cpu.user - worker_cpu.system) / took
+                figures["worker_mb"] = worker.memory_info().rss / 2**20
         for task in (camera, steering):
             if task:
                 task.cancel()

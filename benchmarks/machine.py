@@ -7,9 +7,15 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
 import psutil
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -64,6 +70,16 @@ def table(title: str, rows: list[tuple[str, ...]]) -> str:
         cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         lines.append("  ".join(cells))
     return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:], ""])
+
+
+@contextlib.contextmanager
+def plot(name: str, *, rows: int = 1, height: float = 3.2) -> Iterator[list[Axes]]:
+    """Axes one below the other; what is drawn on them is kept beside the raw figures as `NAME.png`."""
+    figure, axes = plt.subplots(rows, 1, figsize=(8, height), sharex=True, squeeze=False, layout="constrained")
+    yield list(axes[:, 0])
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / f"{name}.png", dpi=110)
+    plt.close(figure)
 
 
 def save(name: str, figures: dict[str, object]) -> Path:

@@ -13,7 +13,7 @@ from liveglass.engine.worker.supervisor import WorkerStatus
 
 _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 _CHAOS_NEEDS = {"psutil": "psutil"}
-_NOT_BENCHMARKS = frozenset({"__init__", "machine"})
+_NOT_BENCHMARKS = frozenset({"camera_sequences", "machine", "peer_servers"})
 
 
 def table(models_dir: Path) -> str:

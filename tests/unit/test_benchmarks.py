@@ -8,10 +8,11 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveglass.engine.frame import FrameKind
+from liveglass.transport import codecs
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SLOT_MS = 1000 / 24
@@ -25,6 +26,16 @@ def networks() -> Iterator[ModuleType]:
 @pytest.fixture(scope="module")
 def latency() -> Iterator[ModuleType]:
     yield from benchmark("latency")
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[ModuleType]:
+    yield from benchmark("peers")
+
+
+@pytest.fixture(scope="module")
+def soak() -> Iterator[ModuleType]:
+    yield from benchmark("soak")
 
 
 def benchmark(name: str) -> Iterator[ModuleType]:
@@ -91,3 +102,46 @@ def test_a_slot_is_new_when_it_shows_another_generated_picture() -> None:
         assert live.new_pictures(moved) == 0, "the same picture, moved on"
         assert live.new_pictures([*moved, frame(1, 200, 0), frame(2, 200, 0)]) == 2
         assert live.new_pictures([frame(1, 0, 0), frame(0, 0, 0, FrameKind.STANDBY), frame(1, 0, 0)]) == 0
+
+
+@given(number=st.integers(1, 2**16 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_pictures_number_is_read_back_through_a_codec_in_colour_and_in_grey(peers: ModuleType, number: int) -> None:
+    picture = np.full(peers.SIZE.shape, 90, np.uint8)
+    peers.write(picture, number)
+    shown = codecs.decode_jpeg(codecs.encode_jpeg(picture))
+    assert peers.read(shown) == number
+    assert peers.read(shown.mean(axis=2).astype(np.uint8)) == number
+
+
+def test_a_picture_without_a_number_has_none(peers: ModuleType) -> None:
+    assert peers.read(np.zeros(peers.SIZE.shape, np.uint8)) is None
+    assert peers.read(np.full(peers.SIZE.shape, 255, np.uint8)) is None
+
+
+@given(lag=st.integers(1, 40))
+@settings(max_examples=10, deadline=None)
+def test_the_age_is_that_of_the_newest_number_on_show_at_every_instant(peers: ModuleType, lag: int) -> None:
+    shown_at = {number: number / 24 for number in range(1, 24 * 12)}
+    viewer = peers.Viewer(began=0.0)
+    viewer.frames = [(at + lag / 24, number) for number, at in shown_at.items() if at + lag / 24 < 12]
+    figures = peers.judge(viewer, shown_at, 12.0)
+    # It is as old as the lag when it comes, and a slot older when the next one does.
+    assert figures["age_end_p50"] == pytest.approx((lag + 0.5) * SLOT_MS, abs=12)
+    assert figures["age_end_p95"] == pytest.approx((lag + 0.95) * SLOT_MS, abs=12)
+    assert figures["shown_fps"] == pytest.approx(24, abs=0.2)
+    assert figures["freezes"] == 0
+
+
+def test_a_queue_that_grows_shows_in_the_age_at_the_end(peers: ModuleType) -> None:
+    shown_at = {number: number / 24 for number in range(1, 24 * 12)}
+    viewer = peers.Viewer(began=0.0)
+    viewer.frames = [(at, number) for number in shown_at if (at := 0.1 + number / 12) < 12]
+    figures = peers.judge(viewer, shown_at, 12.0)
+    assert figures["age_end_p50"] > figures["age_10_s_p50"] + 500
+    assert figures["new_fps"] == pytest.approx(12, abs=0.3)
+
+
+def test_the_slope_of_a_soak_leaves_out_warming_up(soak: ModuleType) -> None:
+    samples = [{"at_s": 10.0 * n, "memory": 100 + n / 360 * 3 + (500 if n < 30 else 0)} for n in range(360)]
+    assert soak.slope(samples, "memory") == pytest.approx(3.0, abs=0.01)

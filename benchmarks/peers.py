@@ -1,0 +1,393 @@
+"""The same camera and the same model through liveglass and through what people use instead, in one run.
+
+    liveglass bench peers [--seconds 60] [--models 20 60 120] [--fastrtc PYTHON]
+
+The model sleeps for a chosen time and hands its picture back, so that only the way there and back differs. Every camera
+picture carries its number as large squares; the viewer reads it back from what it is shown. Age is what a viewer sees:
+at every 10 ms, the time since the newest number on show was put before the camera. Printed after 10 s and at the end;
+with it pictures and new numbers a second, the longest and the number of times that no other picture came for 250 ms,
+and the server's processor time. The peers are in `peer_servers.py`; fastrtc needs an environment of its own, whose
+Python is given with --fastrtc (`pip install fastrtc`). A run in which a server never showed a number is refused.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fractions
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import av
+import httpx
+import numpy as np
+import psutil
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from machine import describe, plot, quantile, save, table
+from websockets.asyncio.client import connect as open_socket
+
+from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.stream.sample import Sample
+from liveglass.transport import codecs
+from liveglass.transport.client import connect
+from liveglass.web.chaos.server import server
+
+SIZE = Size(640, 360)
+FPS = 24
+BITS, SQUARE = 20, 32
+"""Sixteen bits of the number and four to check them, each a square in the top row."""
+
+TICK_S = 0.01
+FREEZE_S = 0.25
+WINDOW_S = 5.0
+LOCAL = patch("aioice.ice.get_host_addresses", lambda **_: ["127.0.0.1"])
+
+
+# --- the camera and the viewer --------------------------------------------------------------------------------------
+
+
+class Camera:
+    """The sample's photograph, swaying, with the number of each picture in it; remembers when each was shown."""
+
+    def __init__(self) -> None:
+        sample = Sample(SIZE)
+        self._pictures = [sample.picture(number / FPS) for number in range(2 * FPS)]
+        self.shown_at: dict[int, float] = {}
+
+    async def pictures(self) -> AsyncIterator[tuple[int, Pixels]]:
+        """Twenty-four a second on an absolute grid."""
+        began = time.perf_counter()
+        for number in itertools.count(1):
+            await asyncio.sleep(max(0.0, began + number / FPS - time.perf_counter()))
+            picture = self._pictures[number % len(self._pictures)].copy()
+            write(picture, number)
+            self.shown_at[number] = time.perf_counter()
+            yield number, picture
+
+
+def write(picture: Pixels, number: int) -> None:
+    """Put `number` into the top of `picture`."""
+    code = number | checksum(number) << 16
+    for bit in range(BITS):
+        picture[:SQUARE, bit * SQUARE : (bit + 1) * SQUARE] = 215 if code >> bit & 1 else 40
+
+
+def read(picture: np.ndarray[Any, Any]) -> int | None:
+    """The number in `picture` (uint8 [H, W] or [H, W, 3]); None where it cannot be read."""
+    edge = SQUARE // 4
+    row = picture[edge : SQUARE - edge, : BITS * SQUARE].reshape(SQUARE - 2 * edge, BITS, SQUARE, -1)
+    code = sum(1 << bit for bit in range(BITS) if row[:, bit, edge : SQUARE - edge].mean() > 128)
+    number = code & 0xFFFF
+    return number if number and code >> 16 == checksum(number) else None
+
+
+def checksum(number: int) -> int:
+    """Four bits."""
+    return (number ^ number >> 4 ^ number >> 8 ^ number >> 12 ^ 0b1010) & 15
+
+
+@dataclass
+class Viewer:
+    """What came, and when."""
+
+    began: float = field(default_factory=time.perf_counter)
+    frames: list[tuple[float, int | None]] = field(default_factory=list)
+
+    def see(self, picture: np.ndarray[Any, Any]) -> None:
+        self.frames.append((time.perf_counter(), read(picture)))
+
+
+def ages(viewer: Viewer, shown_at: dict[int, float], seconds: float) -> list[tuple[float, float]]:
+    """At every tick since the viewer began: seconds, and the age of the newest number on show, milliseconds."""
+    numbers = [(at, number) for at, number in viewer.frames if number is not None]
+    result, place, newest = [], 0, 0
+    for tick in range(round(seconds / TICK_S)):
+        at = viewer.began + tick * TICK_S
+        while place < len(numbers) and numbers[place][0] <= at:
+            newest, place = numbers[place][1], place + 1
+        if newest in shown_at:
+            result.append((tick * TICK_S, 1000 * (at - shown_at[newest])))
+    return result
+
+
+def judge(viewer: Viewer, shown_at: dict[int, float], seconds: float) -> dict[str, Any]:
+    """The figures of one run.
+
+    Raises:
+        SystemExit: no number was ever read.
+    """
+    numbers = [(at, number) for at, number in viewer.frames if number is not None]
+    if len(numbers) < 5:
+        raise SystemExit(f"Invalid run: {len(numbers)} numbers were read from {len(viewer.frames)} pictures.")
+
+    course = ages(viewer, shown_at, seconds)
+
+    def before(until_s: float) -> list[float]:
+        return sorted(age for at, age in course if until_s - WINDOW_S <= at < until_s)
+
+    late = [at for at, _ in viewer.frames if at > viewer.began + 3.0]
+    gaps = [after - before for before, after in itertools.pairwise(late)]
+    new = {number for at, number in numbers if at > viewer.began + 3.0}
+    span = seconds - 3.0
+    early, end = before(min(10.0, seconds)), before(seconds)
+    return {
+        "age_10_s_p50": quantile(early, 0.5) if early else float("nan"),
+        "age_end_p50": quantile(end, 0.5) if end else float("nan"),
+        "age_end_p95": quantile(end, 0.95) if end else float("nan"),
+        "shown_fps": len(late) / span,
+        "new_fps": len(new) / span,
+        "freezes": float(sum(gap > FREEZE_S for gap in gaps)),
+        "longest_gap_ms": 1000 * max(gaps, default=float("nan")),
+        "course": course[:: round(1 / TICK_S) // 4],
+        "unread": sum(number is None for _, number in viewer.frames) / len(viewer.frames),
+    }
+
+
+# --- the ways there and back ----------------------------------------------------------------------------------------
+
+
+class CameraTrack(MediaStreamTrack):
+    kind = "video"
+
+    def __init__(self, camera: Camera) -> None:
+        super().__init__()
+        self._pictures = camera.pictures()
+
+    async def recv(self) -> av.VideoFrame:
+        number, picture = await anext(self._pictures)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = number * 90_000 // FPS, fractions.Fraction(1, 90_000)
+        return frame
+
+
+Answer = Callable[[str], Any]
+"""Takes an offer, returns the answer's SDP."""
+
+
+async def by_webrtc(
+    answer: Answer, camera: Camera, viewer: Viewer, seconds: float, started: Callable[[], Any] | None = None
+) -> str:
+    """Stock aiortc as camera and viewer; returns the codec that came back."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pulls: list[asyncio.Task[None]] = []
+
+    async def pull(track: MediaStreamTrack) -> None:
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                frame = await track.recv()
+                viewer.see(frame.to_ndarray(format="gray"))
+
+    peer.on("track", lambda track: pulls.append(asyncio.ensure_future(pull(track))))
+    line = peer.addTransceiver(CameraTrack(camera), direction="sendrecv")
+    peer.createDataChannel("events")
+    try:
+        with LOCAL:
+            await peer.setLocalDescription(await peer.createOffer())
+        sdp = await answer(peer.localDescription.sdp)
+        await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        if started is not None:
+            await started()
+        viewer.began = time.perf_counter()
+        await asyncio.sleep(seconds)
+        return line._codecs[0].name
+    finally:
+        await peer.close()
+        for task in pulls:
+            task.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+
+
+async def liveglass_webrtc(url: str, camera: Camera, viewer: Viewer, seconds: float) -> str:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        body = {"camera_visible": "all", "size": {"width": SIZE.width, "height": SIZE.height}}
+        session = (await http.post("/v1/sessions", json=body)).json()
+
+        async def answer(sdp: str) -> str:
+            headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {session['token']}"}
+            reply = await http.post(f"/v1/sessions/{session['id']}/peer", content=sdp, headers=headers)
+            return reply.raise_for_status().text
+
+        return await by_webrtc(answer, camera, viewer, seconds)
+
+
+async def liveglass_socket(url: str, camera: Camera, viewer: Viewer, seconds: float) -> str:
+    async with connect(url, camera_visible="all", size=(SIZE.width, SIZE.height)) as live:
+
+        async def publish() -> None:
+            async for _, picture in camera.pictures():
+                await live.publish(picture)
+
+        async def watch() -> None:
+            async for frame in live.frames():
+                viewer.see(frame.pixels)
+
+        viewer.began = time.perf_counter()
+        await for_a_while(seconds, publish(), watch())
+    return "JPEG"
+
+
+async def other_webrtc(url: str, camera: Camera, viewer: Viewer, seconds: float) -> str:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+
+        async def answer(sdp: str) -> str:
+            reply = await http.post("/offer", json={"sdp": sdp, "type": "offer"})
+            return str(reply.raise_for_status().json()["sdp"])
+
+        return await by_webrtc(answer, camera, viewer, seconds)
+
+
+async def fastrtc_webrtc(url: str, camera: Camera, viewer: Viewer, seconds: float) -> str:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+
+        async def answer(sdp: str) -> str:
+            reply = await http.post("/webrtc/offer", json={"sdp": sdp, "type": "offer", "webrtc_id": "one"})
+            return str(reply.raise_for_status().json()["sdp"])
+
+        return await by_webrtc(answer, camera, viewer, seconds, started=lambda: http.post("/start/one"))
+
+
+async def other_socket(url: str, camera: Camera, viewer: Viewer, seconds: float) -> str:
+    async with open_socket(f"ws{url.removeprefix('http')}/socket", max_size=2**24, proxy=None) as socket:
+
+        async def publish() -> None:
+            async for _, picture in camera.pictures():
+                await socket.send(codecs.encode_jpeg(picture))
+
+        async def watch() -> None:
+            async for message in socket:
+                assert isinstance(message, bytes)
+                viewer.see(codecs.decode_jpeg(message))
+
+        viewer.began = time.perf_counter()
+        await for_a_while(seconds, publish(), watch())
+    return "JPEG"
+
+
+async def for_a_while(seconds: float, *work: Coroutine[Any, Any, None]) -> None:
+    """Run all of it, for so long."""
+    tasks = [asyncio.create_task(one) for one in work]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def other_server(kind: str, ms: float, python: str) -> Iterator[tuple[str, psutil.Process]]:
+    """One of the peers, in a process of its own."""
+    script = Path(__file__).with_name("peer_servers.py")
+    process = subprocess.Popen([python, str(script), kind, str(ms)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("ready "):
+            raise SystemExit(f"The server {kind} did not start.")
+        yield f"http://127.0.0.1:{line.split()[1]}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def our_server(ms: float) -> Iterator[tuple[str, psutil.Process]]:
+    with server(f"sleep:{ms:g}") as running:
+        yield running.url, running.process
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Of a process and its children."""
+    family = [process, *process.children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in family)
+
+
+def ways(fastrtc: str | None) -> dict[str, tuple[Callable[[float], Any], Callable[..., Any]]]:
+    """By name: how to start the server, and how to go there and back."""
+    here = sys.executable
+    found: dict[str, tuple[Callable[[float], Any], Callable[..., Any]]] = {
+        "liveglass, WebRTC": (our_server, liveglass_webrtc),
+        "plain aiortc": (lambda ms: other_server("aiortc", ms, here), other_webrtc),
+        "liveglass, socket": (our_server, liveglass_socket),
+        "WebSocket and queue": (lambda ms: other_server("websocket", ms, here), other_socket),
+    }
+    if fastrtc:
+        found["fastrtc"] = (lambda ms: other_server("fastrtc", ms, fastrtc), fastrtc_webrtc)
+        found["fastrtc, newest"] = (lambda ms: other_server("fastrtc-latest", ms, fastrtc), fastrtc_webrtc)
+    return found
+
+
+def measure(start: Callable[[float], Any], go: Callable[..., Any], ms: float, seconds: float) -> dict[str, Any]:
+    """One way with one model."""
+    camera, viewer = Camera(), Viewer()
+    with start(ms) as (url, process):
+        before = cpu_seconds(process)
+        codec = asyncio.run(go(url, camera, viewer, seconds))
+        used = (cpu_seconds(process) - before) / seconds
+    return {**judge(viewer, camera.shown_at, seconds), "cpu": used, "codec": codec}
+
+
+def draw(figures: dict[str, dict[str, Any]]) -> None:
+    """The age of what is on show over time, for each model."""
+    models = list(dict.fromkeys(name.partition(": ")[0] for name in figures))
+    with plot("peers", rows=len(models), height=2.6 * len(models)) as axes:
+        for axis, model in zip(axes, models, strict=True):
+            for name, run in figures.items():
+                if name.startswith(f"{model}: "):
+                    axis.plot(*zip(*run["course"], strict=True), label=name.partition(": ")[2], linewidth=1)
+            axis.set_yscale("log")
+            axis.set_ylabel(f"model {model}\nage, ms")
+        axes[-1].set_xlabel("seconds")
+        axes[0].legend(fontsize=7)
+
+
+def main() -> None:
+    """Run it all, print it, keep it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--models", type=float, nargs="+", default=[20.0, 60.0, 120.0], help="milliseconds")
+    parser.add_argument("--fastrtc", metavar="PYTHON", help="the Python of an environment with fastrtc")
+    parser.add_argument("--only", nargs="*", help="some of the ways, by name")
+    options = parser.parse_args()
+    figures: dict[str, dict[str, Any]] = {}
+    print("\n".join(f"{key}: {value}" for key, value in describe().items()), "\n")
+    head = ("", "codec", "age ms, 10 s", f"{options.seconds:.0f} s", "p95", "shown fps", "new fps", "gaps > 250 ms",
+            "longest ms", "CPU")  # fmt: skip
+    for ms in options.models:
+        rows: list[tuple[str, ...]] = [head]
+        for name, (start, go) in ways(options.fastrtc).items():
+            if options.only and name not in options.only:
+                continue
+            try:
+                run = measure(start, go, ms, options.seconds)
+            except SystemExit as refused:
+                rows.append((name, str(refused), *[""] * (len(head) - 2)))
+                continue
+            figures[f"{ms:g} ms: {name}"] = run
+            rows.append((
+                name, run["codec"],
+                f"{run['age_10_s_p50']:.0f}", f"{run['age_end_p50']:.0f}", f"{run['age_end_p95']:.0f}",
+                f"{run['shown_fps']:.1f}", f"{run['new_fps']:.1f}", f"{run['freezes']:.0f}",
+                f"{run['longest_gap_ms']:.0f}", f"{run['cpu']:.0%}",
+            ))  # fmt: skip
+            print("  ".join(rows[-1]), flush=True)
+        print()
+        print(table(f"a model of {ms:g} ms, one camera of 24 pictures a second, {options.seconds:.0f} s", rows))
+    draw(figures)
+    print(f"raw figures: {save('peers', {'machine': describe(), **figures})}")
+
+
+if __name__ == "__main__":
+    main()
