@@ -101,6 +101,7 @@ def measure(row: Row, frames: Sequence[Pixels], made: Sequence[Pixels], size: in
             continue
         moved = reprojector.moved()
         costs.append(time.perf_counter() - began)
+        reprojector.learn()
         held += moved is not None and moved.pixels is None
         before, shown = shown, base if moved is None or moved.pixels is None else moved.pixels
         row.gains.append(psnr(shown, made[slot]) - psnr(base, made[slot]))
@@ -133,6 +134,8 @@ def paper(size: int, count: int) -> dict[str, float]:
                 knowing.offer(generated(slot, coming[slot], made, version=1))
                 unknowing.offer(generated(slot, coming[slot], made, version=slot))
             shown = [reprojector.moved() for reprojector in (knowing, unknowing)]
+            knowing.learn()
+            unknowing.learn()
             if slot > count // 2 and all(moved is not None and moved.pixels is not None for moved in shown):
                 one, other = (psnr(moved.pixels, made[slot]) for moved in shown)
                 gains.append(one - other)

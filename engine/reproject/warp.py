@@ -4,6 +4,7 @@ Full size is touched once for each picture that goes out: motion is looked for, 
 the camera enters the picture.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import cv2
@@ -54,6 +55,7 @@ class Reprojector:
         self._bare: tuple[Pixels, Gain] | None = None
         self._last: Moved | None = None
         self._learnt = 0
+        self._unlearnt: deque[tuple[Frame, View | None, View | None]] = deque(maxlen=_LEARNS_FIRST)
         self._size = size
         self._scale = np.array([size.width / view.width, size.height / view.height], np.float32)
 
@@ -74,7 +76,7 @@ class Reprojector:
         before, older = self._base, self._base_view
         source = base.provenance.source
         self._base, self._base_view = base, None if source is None else self._motion.find(source)
-        self._since_base = self._bare = None
+        self._since_base = None
         newest = self._motion.newest
         if self._base_view is not None and newest is not None:
             self._since_base = self._motion.composed(newest, self._base_view)
@@ -82,22 +84,25 @@ class Reprojector:
             self._judge.forget()
             self._texture.clear()
             self._learnt = 0
+            self._unlearnt.clear()
+        texture = self._texture.gain() if self._judge.anchor is Anchor.BOTH else None
+        self._bare = None if texture is None else (without(base.pixels, texture), texture)
         if follow:
-            self._learn(base, older)
+            self._unlearnt.append((base, self._base_view, older))
 
-    def _learn(self, base: Frame, older: View | None) -> None:
-        """See what the pictures are fixed to, and take out what is fixed to the screen."""
-        flow = None
-        self._learnt += 1
-        is_due = self._learnt <= _LEARNS_FIRST or self._learnt % _LEARNS_EVERY == 0
-        if is_due and older is not None and self._base_view is not None:
-            choice = choose(self._motion, self._base_view, older, self._motion.composed(self._base_view, older))
-            flow = None if choice.is_cut else choice.flow
-        self._judge.look(base.pixels, flow)
-        if self._judge.anchor is Anchor.BOTH:
-            self._texture.add(base.pixels)
-            texture = self._texture.gain()
-            self._bare = None if texture is None else (without(base.pixels, texture), texture)
+    def learn(self) -> None:
+        """See what the offered pictures are fixed to, for those that come: no picture of now waits for that."""
+        while self._unlearnt:
+            base, view, older = self._unlearnt.popleft()
+            flow = None
+            self._learnt += 1
+            is_due = self._learnt <= _LEARNS_FIRST or self._learnt % _LEARNS_EVERY == 0
+            if is_due and older is not None and view is not None:
+                choice = choose(self._motion, view, older, self._motion.composed(view, older))
+                flow = None if choice.is_cut else choice.flow
+            self._judge.look(base.pixels, flow)
+            if self._judge.anchor is Anchor.BOTH:
+                self._texture.add(base.pixels)
 
     def moved(self, at: float | None = None) -> Moved | None:
         """The newest picture moved to where the camera was; None where there is nothing to move.

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import TypeVar
 
 import structlog
 
@@ -19,6 +20,8 @@ from liveglass.engine.turns import Turns
 from liveglass.engine.worker.cost import percentile
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 _MOST_SOURCES = 6
 """Camera pictures that may wait; when the machine is that far behind, older ones are passed over."""
@@ -180,18 +183,16 @@ class Mover:
         if is_fresh:
             self._reprojector = None
         began = self._clock.now()
-        try:
+
+        def move() -> Moved | None:
             reprojector = self._reprojector = self._reprojector or Reprojector(self._size, self._view)
             for source in sources:
                 reprojector.see(source, follow=is_wanted)
             for base in bases:
                 reprojector.offer(base, follow=is_wanted)
-            moved = reprojector.moved(aim) if is_wanted else None
-        except Exception:
-            # Without it the stream goes on as it would without a warp, until the next try.
-            log.exception("pictures cannot be moved along")
-            self._reprojector, moved = None, None
-            self._rest()
+            return reprojector.moved(aim) if is_wanted else None
+
+        moved = self._attempt(move)
         with self._lock:
             is_news = moved is not None and moved is not self._newest
             if not self._is_forgetting and not self._is_closed:
@@ -199,6 +200,18 @@ class Mover:
                 self._done = bases[-1].seq if bases else self._done
         if is_news:
             self._account(self._clock.now() - began)
+        if self._reprojector is not None:
+            self._attempt(self._reprojector.learn)
+
+    def _attempt(self, work: Callable[[], Result]) -> Result | None:
+        """Do it; without it the stream goes on as it would without a warp, until the next try."""
+        try:
+            return work()
+        except Exception:
+            log.exception("pictures cannot be moved along")
+            self._reprojector = None
+            self._rest()
+            return None
 
     def _account(self, seconds: float) -> None:
         """What takes longer than a slot most of the time is of no use."""
