@@ -32,6 +32,12 @@ _WANTED_S = 1.0
 """So long after the last picture that had to be moved the camera is still followed."""
 
 _TOO_SLOW_OF = 12
+_MOST_OF_A_SLOT = 1 / 3
+"""Where moving takes more than that, motion is looked for in a view of half the width and height from then on."""
+
+_SMALL_VIEW_PIXELS = 160 * 90
+"""A view that is no larger stays as it is."""
+
 _REST_S = 5.0
 """After a fault, or where moving takes longer than a slot, nothing is moved for so long."""
 
@@ -214,10 +220,17 @@ class Mover:
             return None
 
     def _account(self, seconds: float) -> None:
-        """What takes longer than a slot most of the time is of no use."""
+        """What takes too much of a slot most of the time looks at less; what takes longer than a slot is of no use."""
         self._took(seconds)
         self._passes.append(seconds)
-        if len(self._passes) == _TOO_SLOW_OF and percentile(sorted(self._passes), 0.5) > self._period_s:
+        if len(self._passes) < _TOO_SLOW_OF:
+            return
+        usual = percentile(sorted(self._passes), 0.5)
+        if usual > _MOST_OF_A_SLOT * self._period_s and self._view.width * self._view.height > _SMALL_VIEW_PIXELS:
+            self._view = Size(self._view.width // 2, self._view.height // 2)
+            self._reprojector = None
+            self._passes.clear()
+        elif usual > self._period_s:
             self._passes.clear()
             self._rest()
 

@@ -289,6 +289,23 @@ def test_where_moving_takes_longer_than_a_slot_nothing_is_moved_for_a_while(cloc
     assert base not in mover.ready(slow.now())
 
 
+@pytest.mark.parametrize(("view", "seen_in"), [(Size(320, 180), Size(160, 90)), (Size(160, 90), Size(160, 90))])
+def test_where_moving_takes_much_of_a_slot_motion_is_looked_for_in_a_smaller_view(view: Size, seen_in: Size) -> None:
+    class Slow(ManualClock):
+        def now(self) -> float:
+            return self.advance(0.02)
+
+    pool, slow = ByHand(), Slow(10.0)
+    mover = Mover(SIZE, view, pool=pool, period_s=1 / 24, clock=slow, took=lambda _: None)
+    for index in range(30):
+        mover.see(source(index, seen(index, world())))
+        base = made(index, negative(seen(index, world())), ready_at=slow.now())
+        mover.offer(base, hold=True)
+        pool.run()
+        mover.moved(base, None)
+    assert mover._view == seen_in
+
+
 def test_two_sessions_take_turns_on_one_thread(pool: ByHand, clock: ManualClock) -> None:
     one, other = mover_in(pool, clock), mover_in(pool, clock)
     bases = []

@@ -27,14 +27,13 @@ class Server:
     ready_s: float
 
     def worker(self) -> psutil.Process | None:
-        """The process that holds the model, if there is one: the child with the most memory."""
-
-        def memory(child: psutil.Process) -> int:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                return int(child.memory_info().rss)
-            return 0
-
-        return max(self.process.children(), key=memory, default=None)
+        """The process that holds the model, if there is one."""
+        for child in self.process.children():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                # Beside it there is multiprocessing's own process, which looks after what is shared.
+                if any("spawn_main" in part for part in child.cmdline()):
+                    return child
+        return None
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics by its full name with labels."""
