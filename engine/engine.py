@@ -48,6 +48,9 @@ log = structlog.get_logger()
 READY_FOR_S = 10.0
 PROBE_BUDGET_S = 10.0
 LOOK_EVERY_S = 1.0
+FORECAST_EVERY = 10
+"""Looks: trying it out in virtual time costs some milliseconds of the event loop."""
+
 SETTLED_S = 5.0
 """A session that has been served for so long says whether the forecast was right, and what a session costs."""
 
@@ -115,6 +118,7 @@ class Engine:
         self._looking: asyncio.Task[None] | None = None
         self._cores_each = 0.0
         self._busy: dict[str, float] = {}
+        self._measured_at, self._looks = self._clock.now(), 0
         self._stays: deque[float] = deque(maxlen=_STAYS)
         self._admitted_at: dict[str, float] = {}
         self._supervisor = Supervisor(
@@ -305,7 +309,7 @@ class Engine:
             self._supervisor.link.open(session.open_message())
 
     def _admit_waiting(self) -> None:
-        while self._queue:
+        while self._queue and not self._closing:
             first = self._sessions[self._queue[0]]
             if not self._holds(first.demand):
                 break
@@ -344,14 +348,19 @@ class Engine:
 
     def _measure(self) -> None:
         """What a session costs the server, and whether sessions get what was predicted."""
-        served = [session for session in self._admitted() if session.serving_s > SETTLED_S]
+        admitted, now = self._admitted(), self._clock.now()
+        elapsed, self._measured_at = now - self._measured_at, now
+        served = [session for session in admitted if session.serving_s > SETTLED_S]
         before, self._busy = self._busy, {session.id: session.busy_s for session in served}
         taken = [busy - before[name] for name, busy in self._busy.items() if name in before]
         if taken:
-            now = statistics.fmean(taken) / LOOK_EVERY_S
-            self._cores_each = now if not self._cores_each else 0.8 * self._cores_each + 0.2 * now
+            cores = statistics.fmean(taken) / elapsed
+            self._cores_each = cores if not self._cores_each else 0.8 * self._cores_each + 0.2 * cores
             self.metrics.session_cores.set(self._cores_each)
-        predicted = self.forecast([session.given for session in self._admitted()]) if served else None
+        self._looks += 1
+        if not served or len(served) < len(admitted) or self._looks % FORECAST_EVERY:
+            return  # who wants nothing takes nothing, whatever was reckoned with
+        predicted = self.forecast([session.given for session in admitted])
         if predicted is not None and predicted.fps > 0:
             self.metrics.forecast.set(predicted.fps)
             for session in served:

@@ -118,12 +118,12 @@ class Metrics:
         )
         self.forecast_error = Histogram(
             "liveglass_forecast_error_ratio",
-            "What a session gets over what was predicted, less 1; once a second a session.",
+            "What a session gets over what was predicted, less 1; every ten seconds a session.",
             buckets=(-0.5, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
             registry=r,
         )
         self.session_cores = Gauge(
-            "liveglass_session_cores", "Processor time of the server for one session, in cores.", registry=r
+            "liveglass_session_cores", "What the server's own stages take for one session, in cores.", registry=r
         )
         self.capacity = Gauge(
             "liveglass_capacity_fps", "Frames a second that this machine generated at start.", registry=r

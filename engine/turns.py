@@ -37,8 +37,10 @@ class Turns:
     def _run(self) -> None:
         with self._lock:
             self._is_due = False
-        self._job()
-        with self._lock:
-            self._is_running = again = self._is_due
-        if again:
-            self._submit()
+        try:
+            self._job()
+        finally:
+            with self._lock:
+                self._is_running = again = self._is_due
+            if again:
+                self._submit()

@@ -85,13 +85,13 @@ class Reprojector:
             self._texture.clear()
             self._learnt = 0
             self._unlearnt.clear()
-        texture = self._texture.gain() if self._judge.anchor is Anchor.BOTH else None
+        texture = self._texture.gain() if follow and self._judge.anchor is Anchor.BOTH else None
         self._bare = None if texture is None else (without(base.pixels, texture), texture)
         if follow:
             self._unlearnt.append((base, self._base_view, older))
 
     def learn(self) -> None:
-        """See what the offered pictures are fixed to, for those that come: no picture of now waits for that."""
+        """See what the offered pictures are fixed to, for those that come; after the newest was moved."""
         while self._unlearnt:
             base, view, older = self._unlearnt.popleft()
             flow = None

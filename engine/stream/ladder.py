@@ -1,11 +1,11 @@
 """The quality ladder: what a session gives up when it cannot be served, and when it takes it back; pure.
 
 A rung is how many passes a picture gets and how often a new one is made; size and model are decisions of the whole
-worker. Down at most once a second, and only to a rung that takes less work; up only after headroom for 10 s, and each
-raise that failed doubles that, up to 5 minutes. Every judgement is a 95th percentile over 96 slots or more.
+worker. Down only to a rung that takes less work; up only after headroom for 10 s, and each raise that failed doubles
+that, up to 5 minutes. Every judgement is a 95th percentile over 96 slots that were made on the rung in force, so two
+moves are five seconds apart at 24 slots a second.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -19,11 +19,12 @@ SAMPLES = 96
 SETTLING = 24
 """Slots after a change that still show what was made before it."""
 
-DOWN_EVERY_S = 1.0
 HEADROOM_S = 10.0
 LONGEST_HEADROOM_S = 300.0
 _SHORTER = 0.95
 """A frame of fewer passes that takes more of the time than that is no relief."""
+
+_OVER_LEAST = 1.3
 
 HEADROOM = 0.75
 """Where the load is under this, there is room for more."""
@@ -58,11 +59,11 @@ def rungs(fps: int, steps: int, valid_steps: Sequence[int], least_fps: float) ->
         fps: slots a second.
         steps: as the session asks for; more are never given.
         valid_steps: what the model was trained for.
-        least_fps: every rung makes more new pictures a second than that.
+        least_fps: every rung makes well over that many new pictures a second.
     """
     fewer = [valid for valid in sorted(valid_steps, reverse=True) if valid < steps]
     passes = [steps, *fewer]
-    slower = range(2, math.ceil(fps / least_fps))
+    slower = range(2, int(fps / (_OVER_LEAST * least_fps)) + 1)
     return (*map(Rung, passes), *(Rung(passes[-1], every) for every in slower))
 
 
@@ -81,7 +82,6 @@ class Ladder:
         self._waits: deque[float] = deque(maxlen=SAMPLES)
         self._lates: deque[float] = deque(maxlen=SAMPLES)
         self._settling = 0
-        self._changed_at = float("-inf")
         self._calm_since: float | None = None
         self._headroom_s = HEADROOM_S
         self._raised_at: float | None = None
@@ -105,6 +105,9 @@ class Ladder:
         """The session asks for something else: the best of the new `rungs` that takes no more work than now."""
         before = self.rung
         self.rungs = tuple(rungs)
+        if self.place == 0:  # nothing was given up
+            self.rest()
+            return
         fits = [at for at, one in enumerate(self.rungs) if one.steps <= before.steps and one.every >= before.every]
         place = fits[0] if fits else len(self.rungs) - 1
         self._path = list(dict.fromkeys((0, place)))
@@ -141,7 +144,7 @@ class Ladder:
             self._raised_at, self._headroom_s = None, HEADROOM_S
         if max(wait, late) > 1.0:
             self._calm_since = None
-            return self._down(now, wait, late, new_fps, cost)
+            return self._down(wait, late, new_fps, cost)
         if len(self._path) == 1 or max(wait * self._growth(cost), late) > HEADROOM:
             self._calm_since = None
             return None
@@ -149,9 +152,7 @@ class Ladder:
             self._calm_since = now
         return self._up(now, wait, late) if now - self._calm_since >= self._headroom_s else None
 
-    def _down(self, now: float, wait: float, late: float, new_fps: float, cost: CostTable) -> Move | None:
-        if now - self._changed_at < DOWN_EVERY_S:
-            return None
+    def _down(self, wait: float, late: float, new_fps: float, cost: CostTable) -> Move | None:
         here = self.rung
         for place in range(self.place + 1, len(self.rungs)):
             below = self.rungs[place]
@@ -162,18 +163,18 @@ class Ladder:
                 if self._raised_at is not None:
                     self._raised_at, self._headroom_s = None, min(2 * self._headroom_s, LONGEST_HEADROOM_S)
                 self._path.append(place)
-                self._changed(now)
+                self._changed()
                 return Move(is_down=True, wait=wait, late=late)
         return None
 
     def _up(self, now: float, wait: float, late: float) -> Move:
         self._path.pop()
         self._raised_at = now
-        self._changed(now)
+        self._changed()
         return Move(is_down=False, wait=wait, late=late)
 
-    def _changed(self, now: float) -> None:
-        self._changed_at, self._settling = now, SETTLING
+    def _changed(self) -> None:
+        self._settling = SETTLING
         self.rest()
 
     def _growth(self, cost: CostTable) -> float:

@@ -37,7 +37,7 @@ class Quality:
         self._asked = steps, least_fps("cpu")
         self._ladder = Ladder(fps, self._rungs())
         self._stamps: deque[SourceStamp] = deque(maxlen=_MOST_STAMPS)
-        self.rung = self._ladder.rung
+        self.rung = Rung()
         self.given_up: QualityChanged | None = None
 
     def see(self, stamp: SourceStamp) -> None:
@@ -69,8 +69,9 @@ class Quality:
         move = self._ladder.slot(
             at, wait=wait / longest_wait(self._asked[1]), late=late * 2 * self._fps, new_fps=new_fps, cost=cost
         )
-        changed = self._ladder.rung != self.rung
-        self.rung = self._ladder.rung
+        # On the best rung there is no limit: whatever the session asks for next is what it gets.
+        rung = self._ladder.rung if self._ladder.place else Rung()
+        changed, self.rung = rung != self.rung, rung
         if move is not None:
             self._metrics.quality_moves.labels("down" if move.is_down else "up").inc()
             self._say(_cause(move))

@@ -51,6 +51,9 @@ from liveglass.engine.worker.admission import Admission, Demand
 from liveglass.engine.worker.supervisor import WorkerStatus
 
 _BROKEN_SHOWN_S = 2.0
+_BROKEN_JUDGED_S = 10.0
+"""So long after a broken frame its session is not judged: the longest time between two tries is 8 s."""
+
 _TOLD_EVERY_S = 1.0
 _FIGURE_HELD_S = 3.0
 _TOLD_GRID_S = 0.001
@@ -195,7 +198,8 @@ class Session:
     @property
     def serving_s(self) -> float:
         """For how long the worker has been ready and pictures have been coming in, seconds."""
-        return 0.0 if self._serving_since is None else self._clock.now() - self._serving_since
+        since = self._serving_since
+        return 0.0 if since is None else self._clock.now() - since
 
     @property
     def new_fps(self) -> float:
@@ -210,11 +214,12 @@ class Session:
     @property
     def given(self) -> Demand:
         """What it asks of the model by now, with what its quality ladder gave up."""
-        return Demand(self.options.fps, min(self.control.params.steps, self._quality.rung.steps))
+        rung = self._quality.rung
+        return Demand(self.options.fps, min(self.control.params.steps, rung.steps), rung.every)
 
     @property
     def busy_s(self) -> float:
-        """Seconds that decoding, masking, moving and encoding took since it opened."""
+        """Seconds that decoding, masking, moving and encoding took since it opened, by the wall clock."""
         return self._ledger.busy_s
 
     def open_message(self) -> m.OpenStream:
@@ -416,7 +421,7 @@ class Session:
 
     def _judge(self, output: OutputFrame, handed_at: float) -> None:
         """Let the quality ladder see how this slot was served."""
-        if self.serving_s < DEGRADED_AFTER_S:
+        if self.serving_s < DEGRADED_AFTER_S or handed_at - self._broken[1] < _BROKEN_JUDGED_S:
             self._quality.rest()
         elif self._quality.slot(
             output,

@@ -12,7 +12,7 @@ from liveglass.engine.frame import FrameKind
 
 INPUT_OLD_S = 1.0
 FEWEST_NEW_FPS = 6
-_WELL_AGAIN_FPS = 8
+_WELL_AGAIN_FPS = 7
 """Said to be behind, a model is well again from here on: at the limit itself the state would come and go."""
 
 DEGRADED_AFTER_S = 2.0

@@ -63,10 +63,11 @@ def turn_in(position: int, ages_s: Sequence[float], typical_s: float | None) -> 
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """What one session asks of the model: slots a second, and passes for a picture."""
+    """What one session asks of the model: slots a second, passes for a picture, and slots from one to the next."""
 
     fps: int
     steps: int
+    every: int = 1
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -100,6 +101,7 @@ class _Simulated:
     name: str
     grid: Grid
     steps: int
+    every: int = 1
     last_slot: int = -1
     served: float = 0.0
     seen: int = -1
@@ -118,7 +120,7 @@ class _Simulated:
         """How the planner sees it."""
         has_work = self.camera(now) > self.seen
         return Candidate(
-            self.name, self.grid, self.steps, self.last_slot, self.served, (self.steps,), has_work=has_work
+            self.name, self.grid, self.steps, self.last_slot, self.served, (self.steps,), self.every, has_work
         )
 
     def show(self, number: int, at: float) -> None:
@@ -134,10 +136,10 @@ def forecast(demands: Sequence[Demand], cost: CostTable, *, max_batch: int = 1, 
 
     Args:
         max_batch: how many frames a cohort may have.
-        cores_each: processor time of the server for one session, in cores.
+        cores_each: what the server's own stages take for one session, in cores.
     """
     together = [
-        _Simulated(str(number), Grid(number / (demand.fps * len(demands)), demand.fps), demand.steps)
+        _Simulated(str(number), Grid(number / (demand.fps * len(demands)), demand.fps), demand.steps, demand.every)
         for number, demand in enumerate(demands)
     ]
     now, names = 0.0, {one.name: one for one in together}

@@ -108,6 +108,12 @@ class WorkerLoop:
 
         The first ones are not counted: they touch memory and choose kernels.
         """
+        try:
+            self._warm_up()
+        finally:
+            self.progress_at = None  # nothing is in flight until somebody asks for something
+
+    def _warm_up(self) -> None:
         spec = self._adapter.spec
         for steps in spec.valid_steps:
             spent, frames = 0.0, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1

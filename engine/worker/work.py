@@ -130,6 +130,7 @@ class StreamWork:
             self.running = not resting
             self._rested = True
             self._done = self.retry_at = None
+            self._failed = 0
 
     def has_work(self, now: float) -> bool:
         """Whether there is anything to generate that was not generated yet."""
@@ -149,7 +150,8 @@ class StreamWork:
     def is_flowing(self, now: float) -> bool:
         """Whether pictures have been coming in lately: the next one is not far."""
         newest = self._waiting or self._current
-        return self.running and newest is not None and now - newest[1].captured_at < _FLOWING_S
+        is_running = newest is not None and now - newest[1].captured_at < _FLOWING_S
+        return self.running and is_running and self._failed < 2  # else it waits before it is tried again
 
     def aim_at(self, slot: int) -> None:
         """The next frame is for `slot`."""

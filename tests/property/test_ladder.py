@@ -51,7 +51,8 @@ def work(rung: Rung) -> float:
 def test_the_rungs_are_fewer_passes_and_then_fewer_pictures() -> None:
     assert rungs(24, 4, (1, 2, 4), 6.0) == (Rung(4), Rung(2), Rung(1), Rung(1, 2), Rung(1, 3))
     assert rungs(24, 2, (1, 2, 4), 24.0) == (Rung(2), Rung(1))
-    assert rungs(60, 1, (1,), 24.0) == (Rung(1), Rung(1, 2))
+    assert rungs(60, 1, (1,), 20.0) == (Rung(1), Rung(1, 2))
+    assert rungs(24, 4, (4,), 24.0) == (Rung(4),)
 
 
 def test_pictures_that_are_too_old_take_fewer_passes_and_only_late_hand_offs_take_fewer_pictures() -> None:

@@ -4,6 +4,7 @@ import pytest
 from stage import Stage
 
 from liveglass.engine.control import ControlPatch
+from liveglass.engine.errors import BrokenFrame
 from liveglass.engine.events import QualityChanged
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
@@ -61,11 +62,30 @@ def test_a_receipt_says_what_really_takes_effect_meanwhile(stage: Stage) -> None
 def test_what_was_given_up_comes_back_with_the_room_for_it(stage: Stage) -> None:
     run(stage, 150, behind=12)
     run(stage, 24 * 16, behind=1)
-    assert rungs(stage) == [Rung(1), Rung(4)]
+    assert rungs(stage) == [Rung(1), Rung()]
     last = stage.told(QualityChanged)[-1]
     assert isinstance(last, QualityChanged)
     assert (last.rung, last.gave_up, last.cause) == (0, (), "There has been room for more.")
     assert stage.session.given_up is None
+
+
+def test_where_nothing_was_given_up_more_passes_are_had_for_the_asking(stage: Stage) -> None:
+    stage.session.patch(ControlPatch(steps=1), by="x")
+    run(stage, 60, behind=1)
+    receipt = stage.session.patch(ControlPatch(steps=4), by="x")
+    assert (receipt.effective["steps"], stage.session.open_message().rung) == (4, Rung())
+    run(stage, 60, behind=1)
+    assert stage.session.given_up is None
+    assert rungs(stage) == []
+
+
+def test_frames_that_fail_are_no_reason(stage: Stage) -> None:
+    run(stage, 60, behind=1)
+    for _ in range(200):
+        stage.publish()
+        stage.session.failed(BrokenFrame("flat"))
+        stage.slots()
+    assert rungs(stage) == []
 
 
 def test_a_slow_camera_is_no_reason(stage: Stage) -> None:

@@ -428,6 +428,27 @@ def test_a_model_that_raises_again_and_again_with_nothing_in_between_asks_for_a_
     assert len(worker.of(m.Failed)) == FAILURES_IN_A_ROW
 
 
+def test_a_session_that_failed_and_rested_is_tried_again_when_it_goes_on() -> None:
+    worker = Worker()
+    worker.open()
+    worker.model.on_finish = of_sessions(broken("nan"))
+    for failures in (1, 2):
+        worker.source()
+        while len(worker.of(m.Failed)) < failures:
+            worker.loop.step()
+    worker.model.on_finish = lambda picture: picture
+    for running in (False, True):
+        worker.inbox.put(m.SetRunning("a", running))
+    worker.run()
+    assert worker.made
+
+
+def test_a_worker_that_has_warmed_up_has_nothing_in_flight() -> None:
+    worker = Worker()
+    worker.loop.warm_up()
+    assert worker.loop.progress_at is None
+
+
 @pytest.mark.parametrize("kind", ["raise", "nan"])
 def test_a_session_whose_every_frame_fails_is_alone_in_its_trouble(kind: str) -> None:
     worker = Worker()

@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--times", type=int, default=1, help="how often each (default 1)")
     parser.add_argument("--json", metavar="FILE", help="write the results there, too")
     chosen = parser.parse_args(arguments)
+    if chosen.times < 1:
+        raise InvalidValue("Nothing would be broken.", hint="Give --times 1 or more.", field="times")
     for name in chosen.faults:
         if name not in _ALL:
             raise InvalidValue(f"There is no fault {name!r}.", hint=did_you_mean(name, tuple(_ALL)), field="fault")

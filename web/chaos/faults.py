@@ -75,12 +75,15 @@ async def slow_worker(stage: Stage) -> AsyncIterator[None]:
             process.resume()
             await asyncio.sleep((1 - _SLOW_SHARE) / 4)
 
-    task = asyncio.create_task(starve(worker)) if worker is not None else None
-    await asyncio.sleep(5.0)
-    if task is not None and worker is not None:
-        task.cancel()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            worker.resume()
+    if worker is not None:
+        task = asyncio.create_task(starve(worker))
+        try:
+            await asyncio.wait([task], timeout=5.0)
+        finally:
+            task.cancel()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.resume()
+        await asyncio.gather(task, return_exceptions=True)
     yield
 
 
@@ -131,7 +134,7 @@ async def narrow_line(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def flood(stage: Stage) -> AsyncIterator[None]:
-    """Twenty connections of a stranger with thousands of messages each, as fast as another process can."""
+    """Twenty connections of a viewer with thousands of messages each, as fast as another process can."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
         await loop.run_in_executor(elsewhere, pour_all, _as_viewer(stage, view=False))

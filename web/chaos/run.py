@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from liveglass.engine.clock import now
+from liveglass.engine.errors import Unavailable
 from liveglass.engine.frame import FrameKind
 from liveglass.engine.models import registry
 from liveglass.web.chaos.faults import WELL, Fault, Stage
@@ -22,6 +23,7 @@ RECOVERY_S = 60.0
 CALM_S = 3.0
 """Both users have been served for so long before anything is broken, and again before it is judged."""
 
+_CALM_PICTURES = 4
 _STEADY_S = 1.0
 """New pictures that come less often than that are not back yet."""
 
@@ -75,7 +77,7 @@ def run(model: str, faults: Mapping[str, Fault], *, times: int = 1, told: Told =
     Both users ask for the fewest passes that the model knows, so that a small machine holds them both.
 
     Raises:
-        Unavailable: the server did not get ready.
+        Unavailable: the server did not get ready, or does not hold two sessions.
     """
     with ear() as listening, server(model, "--public-url", address(listening)) as running:
         return asyncio.run(_run(running, listening, model, itertools.chain(*[faults.items()] * times), told))
@@ -93,7 +95,8 @@ async def _run(
         other = await stack.enter_async_context(user(running.url, seed=2, prompt=prompt, steps=steps))
         stage = Stage(running, victim, line)
         for name, fault in faults:
-            await asyncio.gather(_calm(victim), _calm(other))
+            if not all(await asyncio.gather(_calm(victim), _calm(other))):
+                raise Unavailable(f"The two users were never both served before {name!r}: {other.live.state.cause}")
             results.append(await _one(stage, other, name, fault))
             told(results[-1])
     return results
@@ -102,7 +105,7 @@ async def _run(
 async def _calm(somebody: User) -> bool:
     """Return once there have been new pictures for a while; False where none come."""
     return await somebody.until(
-        lambda frames: len(changes(frames)) > CALM_S and frames[-1].at - frames[0].at > CALM_S, RECOVERY_S
+        lambda frames: len(changes(frames)) >= _CALM_PICTURES and frames[-1].at - frames[0].at > CALM_S, RECOVERY_S
     )
 
 

@@ -29,7 +29,7 @@ class Server:
     def worker(self) -> psutil.Process | None:
         """The process that holds the model, if there is one."""
         for child in self.process.children():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):
                 # Beside it there is multiprocessing's own process, which looks after what is shared.
                 if any("spawn_main" in part for part in child.cmdline()):
                     return child

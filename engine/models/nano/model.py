@@ -86,8 +86,8 @@ class NanoModel(nn.Module):
 
         Raises:
             OSError: a file is missing.
-            msgspec.ValidationError: `config.json` is not one of this model.
-            RuntimeError: the weights are of another shape.
+            msgspec.DecodeError: `config.json` is not one of this model.
+            safetensors.SafetensorError, RuntimeError: the weights are damaged, or of another shape.
         """
         config = msgspec.json.decode((Path(folder) / _CONFIG).read_bytes(), type=NanoConfig)
         model = cls(config)
