@@ -13,6 +13,8 @@ from pathlib import Path
 import matplotlib as mpl
 import psutil
 
+from liveglass.web.chaos.tables import aligned
+
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -63,13 +65,8 @@ def histogram_quantile(before: dict[str, float], after: dict[str, float], name: 
 
 
 def table(title: str, rows: list[tuple[str, ...]]) -> str:
-    """Rows of text, aligned; the first row is the head."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *rest in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-        lines.append("  ".join(cells))
-    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:], ""])
+    """Rows of text under a title; the first row is the head."""
+    return "\n".join([title, aligned(rows), ""])
 
 
 @contextlib.contextmanager

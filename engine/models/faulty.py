@@ -50,10 +50,7 @@ def faulty_spec(name: str) -> ModelSpec:
     Raises:
         ModelNotFound: the name does not say how long it takes.
     """
-    kind, _, number = name.partition(":")
-    if kind != "faulty" or (number and not number.replace(".", "", 1).isdigit()):
-        raise ModelNotFound(f"{name!r} is not a model.", hint="Write faulty or faulty:MS.", field="model")
-    ms = float(number or _DEFAULT_MS)
+    ms = _milliseconds(name)
     return msgspec.structs.replace(
         passthrough_spec(f"sleep:{ms:g}"),
         name=name,
@@ -66,13 +63,19 @@ def faulty_spec(name: str) -> ModelSpec:
     )
 
 
+def _milliseconds(name: str) -> float:
+    kind, _, number = name.partition(":")
+    if kind != "faulty" or (number and not number.replace(".", "", 1).isdigit()):
+        raise ModelNotFound(f"{name!r} is not a model.", hint="Write faulty or faulty:MS.", field="model")
+    return float(number or _DEFAULT_MS)
+
+
 class FaultyAdapter(PassthroughAdapter):
     """Paints stripes that the source's brightness moves, or fails."""
 
     def __init__(self, name: str) -> None:
-        spec = faulty_spec(name)
-        super().__init__(f"sleep:{float(name.partition(':')[2] or _DEFAULT_MS):g}")
-        self._spec = spec
+        super().__init__(f"sleep:{_milliseconds(name):g}")
+        self._spec = faulty_spec(name)
         self._wishes: dict[int, str] = {}
 
     def encode_control(self, control: ControlState) -> Cond:

@@ -94,8 +94,9 @@ class Quality:
         source = output.base.provenance.source if output.base and output.kind is not FrameKind.STANDBY else None
         if source is None:
             return 0.0
-        following = next((stamp for stamp in tuple(self._stamps) if stamp.seq > source.seq), None)
-        return 0.0 if following is None else max(0.0, at - following.captured_at)
+        while self._stamps and self._stamps[0].seq <= source.seq:
+            self._stamps.popleft()  # seen, or older than what is
+        return max(0.0, at - self._stamps[0].captured_at) if self._stamps else 0.0
 
     def _say(self, cause: str) -> None:
         """Tell what is given up by now, where that is news."""

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import multiprocessing
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote, urlsplit
@@ -41,30 +40,25 @@ class Stage:
     line: Line
 
 
-Fault = Callable[[Stage], AbstractAsyncContextManager[None]]
-"""Inside, it is broken; the rest heals by itself, or is healed on the way out."""
+Fault = Callable[[Stage], Awaitable[None]]
+"""Breaks something; when it returns, what it holds up is let go, and the rest has to heal by itself."""
 
 
-@asynccontextmanager
-async def kill_worker(stage: Stage) -> AsyncIterator[None]:
+async def kill_worker(stage: Stage) -> None:
     """SIGKILL."""
     worker = stage.running.worker()
     if worker is not None:
         worker.kill()
-    yield
 
 
-@asynccontextmanager
-async def hang_worker(stage: Stage) -> AsyncIterator[None]:
+async def hang_worker(stage: Stage) -> None:
     """SIGSTOP: not one instruction more; the supervisor has to find out."""
     worker = stage.running.worker()
     if worker is not None:
         worker.suspend()
-    yield
 
 
-@asynccontextmanager
-async def slow_worker(stage: Stage) -> AsyncIterator[None]:
+async def slow_worker(stage: Stage) -> None:
     """Most of its time is taken away for 5 s."""
     worker = stage.running.worker()
 
@@ -84,61 +78,48 @@ async def slow_worker(stage: Stage) -> AsyncIterator[None]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.resume()
         await asyncio.gather(task, return_exceptions=True)
-    yield
 
 
-@asynccontextmanager
-async def say(stage: Stage, prompt: str) -> AsyncIterator[None]:
+async def say(stage: Stage, prompt: str) -> None:
     """The victim's prompt makes every one of its frames fail for 5 s."""
     await stage.victim.live.prompt(prompt)
     await asyncio.sleep(5.0)
     with contextlib.suppress(LiveglassError):
         await stage.victim.live.prompt(WELL)
-    yield
 
 
-@asynccontextmanager
-async def hang_on_prompt(stage: Stage) -> AsyncIterator[None]:
+async def hang_on_prompt(stage: Stage) -> None:
     """The victim's prompt makes the model hang; it asks for something else before another worker is there."""
     await stage.victim.live.prompt(HANG)
     await asyncio.sleep(0.5)
     with contextlib.suppress(LiveglassError):
         await stage.victim.live.prompt(WELL)
-    yield
 
 
-@asynccontextmanager
-async def stop_camera(stage: Stage) -> AsyncIterator[None]:
+async def stop_camera(stage: Stage) -> None:
     """No picture comes in for 3 s."""
     stage.victim.camera_fps = 0.0
     await asyncio.sleep(3.0)
     stage.victim.camera_fps = float(FPS)
-    yield
 
 
-@asynccontextmanager
-async def cut_line(stage: Stage) -> AsyncIterator[None]:
+async def cut_line(stage: Stage) -> None:
     """The victim's TCP connection is reset."""
     stage.line.cut()
-    yield
 
 
-@asynccontextmanager
-async def narrow_line(stage: Stage) -> AsyncIterator[None]:
+async def narrow_line(stage: Stage) -> None:
     """The victim's line carries 400 kbit/s down for 5 s."""
     stage.line.bytes_per_s = 50_000.0
     await asyncio.sleep(5.0)
     stage.line.bytes_per_s = None
-    yield
 
 
-@asynccontextmanager
-async def flood(stage: Stage) -> AsyncIterator[None]:
+async def flood(stage: Stage) -> None:
     """Twenty connections of a viewer with thousands of messages each, as fast as another process can."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
         await loop.run_in_executor(elsewhere, pour_all, _as_viewer(stage, view=False))
-    yield
 
 
 def pour_all(address: str) -> None:
@@ -156,8 +137,7 @@ def pour_all(address: str) -> None:
     asyncio.run(all_at_once())
 
 
-@asynccontextmanager
-async def half_open(stage: Stage) -> AsyncIterator[None]:
+async def half_open(stage: Stage) -> None:
     """Two hundred connections that begin to ask for something and never go on."""
     parts = urlsplit(stage.running.url)
     writers = []
@@ -168,17 +148,14 @@ async def half_open(stage: Stage) -> AsyncIterator[None]:
     await asyncio.sleep(3.0)
     for writer in writers:
         writer.transport.abort()
-    yield
 
 
-@asynccontextmanager
-async def stuck_viewer(stage: Stage) -> AsyncIterator[None]:
+async def stuck_viewer(stage: Stage) -> None:
     """Another viewer of the victim's session connects and never reads a byte, for 5 s."""
     async with connect_socket(_as_viewer(stage, view=True), max_queue=1, proxy=None) as socket:
         socket.transport.pause_reading()
         await asyncio.sleep(5.0)
         socket.transport.abort()
-    yield
 
 
 def _as_viewer(stage: Stage, *, view: bool) -> str:

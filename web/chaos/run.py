@@ -15,6 +15,7 @@ from liveglass.engine.models import registry
 from liveglass.web.chaos.faults import WELL, Fault, Stage
 from liveglass.web.chaos.line import address, ear, line_to
 from liveglass.web.chaos.server import Server, server
+from liveglass.web.chaos.tables import aligned
 from liveglass.web.chaos.user import FPS, Seen, User, changes, user
 
 RECOVERY_S = 60.0
@@ -114,8 +115,8 @@ async def _one(stage: Stage, other: User, name: str, fault: Fault) -> Result:
     missed = stage.running.total(_MISSED)
     marks = len(victim.seen) - 1, len(other.seen) - 1
     reconnects = victim.live.reconnects, other.live.reconnects
-    async with fault(stage):
-        healed_at = now()
+    await fault(stage)
+    healed_at = now()
     is_well = all(await asyncio.gather(_calm(victim), _calm(other)))
     return Result(
         name,
@@ -158,11 +159,4 @@ def table(results: Sequence[Result]) -> str:
             well, f"{mine.reconnects}", f"{mine.camera}", f"{mine.likeness:.2f}",
             f"{1000 * other.gap_s:.0f}", f"{other.stand_in_s:.2f}", f"{other.camera}",
         ))  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return aligned(rows)
