@@ -41,7 +41,8 @@ from liveglass.engine.stream.session import Session
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission, Demand, Forecast, forecast, least_fps, turn_in
 from liveglass.engine.worker.process import WorkerSettings, cpu_cores, model_threads
-from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
+from liveglass.engine.worker.supervisor import Supervisor
+from liveglass.engine.worker.worker import WorkerMode, WorkerStatus
 
 log = structlog.get_logger()
 
@@ -68,6 +69,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         queue_limit: how many sessions may wait for a place.
         step_delay_ms: added to every step of any model, to test slowness.
         threads: CPU threads of the model; 0 chooses.
+        keeps_spare: a second worker waits, loaded and warm, for the first one's end; twice the memory.
         person_mask: where masks of persons come from; None: there are none here.
     """
 
@@ -78,6 +80,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     step_delay_ms: float = 0.0
     worker_mode: WorkerMode = "process"
     threads: int = 0
+    keeps_spare: bool = False
     person_mask: MaskSupply | None = None
 
 
@@ -127,6 +130,7 @@ class Engine:
             self._clock,
             self._receive,
             self._on_status,
+            spare_is_up=self.metrics.spare_up.set if config.keeps_spare else None,
         )
         self.previews = Previews(self._supervisor)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from liveglass.engine.models import registry
 from liveglass.engine.models.base import Look, ModelSpec, Vocabulary
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 
 class Controls(msgspec.Struct, frozen=True):

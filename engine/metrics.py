@@ -107,6 +107,7 @@ class Metrics:
             "liveglass_rendition_changes", "Viewers moved to another rendition.", ["to"], registry=r
         )
         self.worker_up = Gauge("liveglass_worker_up", "1 while a worker is ready to generate.", registry=r)
+        self.spare_up = Gauge("liveglass_spare_up", "1 while a spare worker is loaded and warm.", registry=r)
         self.worker_restarts = Counter(
             "liveglass_worker_restarts", "Workers replaced, by cause.", ["cause"], registry=r
         )

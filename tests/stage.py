@@ -19,7 +19,7 @@ from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.picture import slate
 from liveglass.engine.stream.session import Session
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 SIZE = Size(8, 8)
 CAMERA, MADE = 200, 90

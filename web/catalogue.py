@@ -9,7 +9,7 @@ from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.models import registry
 from liveglass.engine.person import model_file
 from liveglass.engine.validation import did_you_mean
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 _CHAOS_NEEDS = {"psutil": "psutil"}

@@ -117,6 +117,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--allow-origin", action="append", metavar="URL", help="a site that may embed and call this server; repeatable"
     )
     _add_ice(parser)
+    parser.add_argument(
+        "--spare", action="store_true", default=None, help="keep a second worker warm, to take over at once"
+    )
     for name, text in (("open", "open no browser"), ("fetch_models", "fetch nothing, not even on its first use")):
         flag = name.replace("_", "-")
         parser.add_argument(f"--no-{flag}", dest=name, action="store_false", default=None, help=text)

@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         fetch_models: fetch the person mask when it is first needed; else `liveglass models get person-mask` does.
         linger_s: seconds that a session outlives its last connection.
         threads: CPU threads of the model; 0 lets it choose.
+        spare: keep a second worker loaded and warm, to take over at once; doubles the model's memory.
         ice_bind: addresses on which WebRTC peers are received; without any it follows `host`.
         ice_ports: the UDP ports they take, as `50000-50100`; without, any free one.
         ice_public_address: told to them beside the private address (1:1 NAT, a container).
@@ -90,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     queue_limit: Annotated[int, Meta(ge=0, le=1000)] = 16
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    spare: bool = False
     worker_mode: Literal["process", "thread"] = "process"
     step_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -251,6 +253,12 @@ def _check(settings: Settings) -> None:
     if settings.tls == "self-signed" and settings.tls_cert:
         raise SettingsRefused(
             "Both a certificate and --tls self-signed were given.", hint="Choose one of them.", field="tls"
+        )
+    if settings.spare and settings.worker_mode == "thread":
+        raise SettingsRefused(
+            "A spare worker outlives a process; threads die together.",
+            hint="Leave out --spare or --worker-mode thread.",
+            field="spare",
         )
     if not is_loopback(settings.host) and not settings.operator_credential:
         raise SettingsRefused(

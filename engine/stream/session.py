@@ -48,7 +48,7 @@ from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, 
 from liveglass.engine.stream.steering import Receipt, Steering
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission, Demand
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 _BROKEN_SHOWN_S = 2.0
 _BROKEN_JUDGED_S = 10.0

@@ -11,7 +11,7 @@ from support import PATIENCE_S, SIZE, Camera
 from liveglass.engine.engine import Engine, EngineConfig
 from liveglass.engine.errors import ServerClosing
 from liveglass.engine.options import SessionRequest
-from liveglass.engine.worker.supervisor import WorkerMode
+from liveglass.engine.worker.worker import WorkerMode
 
 CONFIG = EngineConfig(model="sleep:20", device="cpu", threads=1)
 

@@ -9,7 +9,7 @@ from liveglass.engine.events import QualityChanged
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import Cost, CostTable
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 SLOW = WorkerStatus("ready", device="cpu", cost=CostTable({"1x1": Cost(0.1, 0.1), "4x1": Cost(0.3, 0.3)}))
 

@@ -24,7 +24,7 @@ from liveglass.engine.frame import FrameKind, OutputFrame, Size, SourceStamp
 from liveglass.engine.person.matting import Matting
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 acts = st.lists(
     st.sampled_from(

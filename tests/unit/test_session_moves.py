@@ -7,7 +7,7 @@ from stage import READY, Stage
 
 from liveglass.engine.control import ControlPatch
 from liveglass.engine.frame import FrameKind, OutputFrame, SourceFrame
-from liveglass.engine.worker.supervisor import WorkerStatus
+from liveglass.engine.worker.worker import WorkerStatus
 
 SLOT_US = 1e6 / 24
 WORLD = world()

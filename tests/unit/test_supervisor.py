@@ -10,7 +10,8 @@ import pytest
 from liveglass.engine.clock import SystemClock
 from liveglass.engine.errors import ModelNotReady
 from liveglass.engine.worker.process import WorkerSettings
-from liveglass.engine.worker.supervisor import Supervisor, WorkerMode, WorkerStatus
+from liveglass.engine.worker.supervisor import Supervisor
+from liveglass.engine.worker.worker import WorkerMode, WorkerStatus
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -50,9 +51,23 @@ class Seen:
                 await self._changed.wait()
 
 
-def supervisor(model: str, mode: WorkerMode, seen: Seen) -> Supervisor:
+def supervisor(
+    model: str, mode: WorkerMode, seen: Seen, spare_is_up: Callable[[bool], None] | None = None
+) -> Supervisor:
     settings = WorkerSettings(model, "cpu", 1, 0.0, epoch=1)
-    return Supervisor(settings, mode, SystemClock(), lambda _message, _picture: None, seen.note)
+    return Supervisor(
+        settings, mode, SystemClock(), lambda _message, _picture: None, seen.note, spare_is_up=spare_is_up
+    )
+
+
+class Spare:
+    """Whether a spare is up, and a way to wait for that."""
+
+    def __init__(self) -> None:
+        self.up = asyncio.Event()
+
+    def note(self, up: bool) -> None:
+        (self.up.set if up else self.up.clear)()
 
 
 @pytest.mark.parametrize("mode", ["process", "thread"])
@@ -107,4 +122,56 @@ async def test_a_thread_serves_as_a_process_does() -> None:
     await seen.until(lambda status: status.state == "ready")
     assert keeper.restarts == 1
     await keeper.close()
+    assert threads() == set()
+
+
+async def test_a_spare_takes_over_without_a_moment_of_warming() -> None:
+    before, seen, spare = workers(), Seen(), Spare()
+    keeper = supervisor("sleep:1", "process", seen, spare.note)
+    keeper.start()
+    async with asyncio.timeout(30):
+        for restarts in range(2):
+            await spare.up.wait()
+            assert len(workers() - before) == 2
+            old, told = keeper.pid, len(seen.statuses)
+            keeper.kill()
+            await seen.until(lambda status: status.state == "lost")
+            await seen.until(lambda status: status.state == "ready")
+            assert [status.state for status in seen.statuses[told:]] == ["lost", "ready"]
+            assert keeper.restarts == restarts + 1
+            assert keeper.pid not in {None, old}
+            assert keeper.link is not None
+            assert await keeper.probe() >= 0
+        await spare.up.wait()
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+    assert not spare.up.is_set()
+
+
+async def test_a_spare_that_dies_is_replaced_and_nobody_notices() -> None:
+    before, seen, spare = workers(), Seen(), Spare()
+    keeper = supervisor("sleep:1", "process", seen, spare.note)
+    keeper.start()
+    async with asyncio.timeout(30):
+        await spare.up.wait()
+        (idle,) = workers() - before - {keeper.pid}
+        told = len(seen.statuses)
+        spare.up.clear()
+        psutil.Process(idle).kill()
+        await spare.up.wait()
+        assert len(seen.statuses) == told
+        assert await keeper.probe() >= 0
+    await keeper.close()
+    assert workers() == before
+
+
+async def test_closing_while_the_spare_starts_leaves_nothing() -> None:
+    before, seen = workers(), Seen()
+    keeper = supervisor("sleep:200", "process", seen, Spare().note)
+    keeper.start()
+    await seen.until(lambda status: status.state == "ready")
+    await asyncio.sleep(0)
+    await keeper.close()
+    assert workers() == before
     assert threads() == set()

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", default="nano", help="for the faults that any model can have (default nano)")
     parser.add_argument("--times", type=int, default=1, help="how often each (default 1)")
     parser.add_argument("--json", metavar="FILE", help="write the results there, too")
+    parser.add_argument("--spare", action="store_true", help="with a spare worker that takes over")
     chosen = parser.parse_args(arguments)
     if chosen.times < 1:
         raise InvalidValue("Nothing would be broken.", hint="Give --times 1 or more.", field="times")
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     for model, faults in ((chosen.model, ANY_MODEL), ("faulty:40", ON_COMMAND)):
         wanted: Mapping[str, Fault] = {name: faults[name] for name in faults if name in (chosen.faults or _ALL)}
         if wanted:
-            results += run(model, wanted, times=chosen.times, told=_told)
+            results += run(model, wanted, times=chosen.times, spare=chosen.spare, told=_told)
     print(table(results), _EXPLAINED, sep="\n")
     if chosen.json:
         Path(chosen.json).write_bytes(msgspec.json.format(msgspec.json.encode(results)))

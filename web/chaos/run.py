@@ -30,6 +30,8 @@ _STEADY_S = 1.0
 
 _PROMPT = "ink drawing, blue"
 _MISSED = "liveglass_slots_missed_total"
+_SPARE = "liveglass_spare_up"
+_LOOK_S = 0.25
 
 
 class View(msgspec.Struct, frozen=True):
@@ -72,15 +74,17 @@ Told = Callable[[Result], None]
 """Hears of every result as soon as it is there."""
 
 
-def run(model: str, faults: Mapping[str, Fault], *, times: int = 1, told: Told = lambda _: None) -> list[Result]:
-    """Every fault, `times` times over, on a server of `model` of its own.
+def run(
+    model: str, faults: Mapping[str, Fault], *, times: int = 1, spare: bool = False, told: Told = lambda _: None
+) -> list[Result]:
+    """Every fault, `times` times over, on a server of `model` of its own, with a spare worker or without.
 
     Both users ask for the fewest passes that the model knows, so that a small machine holds them both.
 
     Raises:
         Unavailable: the server did not get ready, or does not hold two sessions.
     """
-    with ear() as listening, server(model, "--public-url", address(listening)) as running:
+    with ear() as listening, server(model, "--public-url", address(listening), *["--spare"] * spare) as running:
         return asyncio.run(_run(running, listening, model, itertools.chain(*[faults.items()] * times), told))
 
 
@@ -96,7 +100,7 @@ async def _run(
         other = await stack.enter_async_context(user(running.url, seed=2, prompt=prompt, steps=steps))
         stage = Stage(running, victim, line)
         for name, fault in faults:
-            if not all(await asyncio.gather(_calm(victim), _calm(other))):
+            if not all(await asyncio.gather(_calm(victim), _calm(other), _spare_is_up(running))):
                 raise Unavailable(f"The two users were never both served before {name!r}: {other.live.state.cause}")
             results.append(await _one(stage, other, name, fault))
             told(results[-1])
@@ -108,6 +112,16 @@ async def _calm(somebody: User) -> bool:
     return await somebody.until(
         lambda frames: len(changes(frames)) >= _CALM_PICTURES and frames[-1].at - frames[0].at > CALM_S, RECOVERY_S
     )
+
+
+async def _spare_is_up(running: Server) -> bool:
+    """Return once a spare worker is warm, where one is kept; False where it never is."""
+    until = now() + RECOVERY_S
+    while running.keeps_spare and not await asyncio.to_thread(running.total, _SPARE):
+        if now() > until:
+            return False
+        await asyncio.sleep(_LOOK_S)
+    return True
 
 
 async def _one(stage: Stage, other: User, name: str, fault: Fault) -> Result:

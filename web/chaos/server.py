@@ -20,20 +20,22 @@ _STOP_S = 10.0
 
 @dataclass
 class Server:
-    """A running server: its address, its processes, and how long it took to be ready."""
+    """A running server: its address, its processes, how long it took to be ready, and whether it keeps a spare."""
 
     url: str
     process: psutil.Process
     ready_s: float
+    keeps_spare: bool
 
     def worker(self) -> psutil.Process | None:
-        """The process that holds the model, if there is one."""
+        """The process that serves the model, if there is one; a spare is younger."""
+        found = []
         for child in self.process.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 # Beside it there is multiprocessing's own process, which looks after what is shared.
                 if any("spawn_main" in part for part in child.cmdline()):
-                    return child
-        return None
+                    found.append((child.create_time(), child.pid, child))
+        return min(found)[2] if found else None
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics by its full name with labels."""
@@ -66,7 +68,7 @@ def server(model: str, *options: str) -> Iterator[Server]:
             found = re.search(r"liveglass ready at (\S+)", line)
             if not found:
                 raise Unavailable(f"The server did not become ready; it said: {line!r}")
-            yield Server(found[1], psutil.Process(process.pid), now() - started)
+            yield Server(found[1], psutil.Process(process.pid), now() - started, "--spare" in options)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -1,0 +1,303 @@
+"""One worker as the server sees it: its process, rings and pipe, its warm-up, its heartbeat, its answers.
+
+It knows nothing of what comes after it; the supervisor does.
+"""
+
+import asyncio
+import multiprocessing
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Literal, Protocol
+
+import msgspec
+
+from liveglass.engine.clock import Clock
+from liveglass.engine.errors import ErrorBody, GenerationTimeout, WorkerLost
+from liveglass.engine.frame import Pixels
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.cost import CostTable
+from liveglass.engine.worker.link import WorkerLink
+from liveglass.engine.worker.process import WorkerSettings, run_process, serve, shut
+from liveglass.engine.worker.ring import Ring
+
+CELLS = 96
+WATCH_S = 0.1
+HANG_AT_LEAST_S = 1.0
+HANG_TIMES_P95 = 5.0
+SILENT_S = 2.0
+LOADING_BUDGET_S = 120.0
+STOP_BUDGET_S = 2.0
+
+WorkerMode = Literal["process", "thread"]
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """How the worker is, in one word and a sentence.
+
+    Attributes:
+        stage: while it warms up: loading, compiling, first frame.
+        cause: why there is none, where there is none.
+    """
+
+    state: Literal["warming", "ready", "lost", "stopped"]
+    stage: str = "starting"
+    cause: str = ""
+    device: str = ""
+    load_s: float = 0.0
+    cost: CostTable = CostTable()
+
+
+class _Running(Protocol):
+    """A worker in whatever form: a process or a thread."""
+
+    pid: int | None
+
+    def kill(self) -> None: ...
+    async def join(self, timeout_s: float) -> bool: ...
+
+
+class Worker:
+    """A worker from its start to its end. Everything but `on_message` belongs to the event loop.
+
+    It is hung when a frame that it accepted has not got on for max(1 s, 5 × its p95), or when its heartbeat stops;
+    loading has a budget of its own.
+
+    Args:
+        status: as it begins.
+        on_message: called on the link's thread with every message that concerns sessions, and its picture.
+        on_status: called whenever its status changes.
+
+    Attributes:
+        link: to it; sources and streams are for a worker that is ready.
+        gone: comes to its end when the worker is gone or hung, with the cause in words.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        mode: WorkerMode,
+        clock: Clock,
+        *,
+        status: WorkerStatus,
+        on_message: Callable[[m.ToServer, Pixels | None], None],
+        on_status: Callable[["Worker"], None],
+    ) -> None:
+        self.status = status
+        self._settings = settings
+        self._mode = mode
+        self._clock = clock
+        self._on_message = on_message
+        self._on_status = on_status
+        self._loop = asyncio.get_running_loop()
+        self._gone = asyncio.Event()
+        self._running: _Running | None = None
+        self._last_beat = clock.now()
+        self._beat: m.Beat | None = None
+        self._fatal: ErrorBody | None = None
+        self._closed: asyncio.Task[None] | None = None
+        self._asked: dict[int, asyncio.Future[m.Probed | m.Previewed]] = {}
+        self._asked_id = 0
+        self._inbound, self._outbound = Ring(CELLS), Ring(CELLS)
+        self._ours, self._theirs = multiprocessing.get_context("spawn").Pipe(duplex=True)
+        self.link = WorkerLink(self._ours, self._inbound, self._outbound, self._receive)
+        self.gone = self._loop.create_task(self._run(), name="worker")
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None in thread mode or when there is none."""
+        return self._running.pid if self._running else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves."""
+        return self.status.state == "ready"
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._running is not None:
+            self._running.kill()
+
+    async def close(self, cause: str, *, politely: bool) -> None:
+        """Let go of everything, also where the caller is cancelled; whoever asked something learns the cause.
+
+        Args:
+            politely: it may leave by itself if it can, as it cannot while it loads.
+        """
+        if self._closed is None:
+            self._closed = self._loop.create_task(self._close(cause, politely=politely), name="worker-close")
+        await asyncio.shield(self._closed)
+
+    async def _close(self, cause: str, *, politely: bool) -> None:
+        self._gone.set()
+        await self.gone
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(WorkerLost(cause))
+        self.link.detach()
+        try:
+            await self._end(politely=politely and self.is_ready)
+        finally:
+            shut(self._ours)
+            await asyncio.to_thread(self.link.join)
+            self._ours.close()
+            self._inbound.close()
+            self._outbound.close()
+
+    async def _end(self, *, politely: bool) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        if politely:
+            self.link.send(m.Stop())
+            if await running.join(STOP_BUDGET_S):
+                return
+        running.kill()
+        await running.join(STOP_BUDGET_S)
+
+    async def ask(self, question: Callable[[int], m.Probe | m.Preview]) -> m.Probed | m.Previewed:
+        """What it answers to a question, which is made from a number.
+
+        Raises:
+            GenerationTimeout: it could not answer.
+            WorkerLost: it was gone before it did.
+        """
+        self._asked_id += 1
+        number = self._asked_id
+        future: asyncio.Future[m.Probed | m.Previewed] = self._loop.create_future()
+        self._asked[number] = future
+        self.link.send(question(number))
+        try:
+            return await future
+        finally:
+            self._asked.pop(number, None)
+
+    async def _run(self) -> str:
+        self.link.start()
+        starter = _start_process if self._mode == "process" else _start_thread
+        try:
+            self._running = await asyncio.to_thread(
+                starter, self._theirs, self._inbound, self._outbound, self._settings
+            )
+        except OSError as error:
+            return f"The model's process could not be started: {error}."
+        self._last_beat = self._clock.now()
+        while True:
+            try:
+                await asyncio.wait_for(self._gone.wait(), WATCH_S)
+            except TimeoutError:
+                pass
+            else:
+                return self._fatal.message if self._fatal else "The model's process ended."
+            hung = self._hung(self._clock.now())
+            if hung:
+                return hung
+
+    def _hung(self, now: float) -> str:
+        """Why it counts as hung; empty while it does not."""
+        if not self.is_ready:
+            waited = now - self._last_beat
+            return f"Loading took over {LOADING_BUDGET_S:.0f} s." if waited > LOADING_BUDGET_S else ""
+        if now - self._last_beat > SILENT_S:
+            return f"The model's process has been silent for {now - self._last_beat:.1f} s."
+        beat = self._beat
+        if beat is None or beat.progress_at is None:
+            return ""
+        p95 = max((cost.p95 for cost in beat.cost.entries.values()), default=0.0)
+        stuck = self._last_beat - beat.progress_at
+        if stuck > max(HANG_AT_LEAST_S, HANG_TIMES_P95 * p95):
+            return f"A frame has not got on for {stuck:.1f} s."
+        return ""
+
+    def _receive(self, message: m.ToServer | None, pixels: Pixels | None) -> None:
+        """On the link's thread."""
+        if self._loop.is_closed():
+            return
+        match message:
+            case None:
+                self._loop.call_soon_threadsafe(self._gone.set)
+            case m.Beat() | m.Loading() | m.Ready() | m.Fatal() | m.Probed() | m.Previewed():
+                self._loop.call_soon_threadsafe(self._note, message)
+            case _:
+                self._on_message(message, pixels)
+
+    def _note(self, message: m.ToServer) -> None:
+        """On the event loop: what concerns the worker as a whole."""
+        if self.gone.done():
+            return  # its last words
+        match message:
+            case m.Beat():
+                self._last_beat, self._beat = self._clock.now(), message
+                if self.is_ready:
+                    self.status = msgspec.structs.replace(self.status, cost=message.cost)
+            case m.Loading(stage):
+                self._set_status(WorkerStatus("warming", stage=stage, cause=self.status.cause))
+            case m.Ready(device, load_s, cost):
+                self._last_beat = self._clock.now()
+                self._set_status(WorkerStatus("ready", device=device, load_s=load_s, cost=cost))
+            case m.Fatal(error):
+                self._fatal = error
+                self._gone.set()
+            case m.Probed() | m.Previewed():
+                future = self._asked.get(message.id)
+                if future is not None and not future.done():
+                    if message.error is None:
+                        future.set_result(message)
+                    else:
+                        future.set_exception(GenerationTimeout(message.error.message))
+            case _:
+                pass
+
+    def _set_status(self, status: WorkerStatus) -> None:
+        self.status = status
+        self._on_status(self)
+
+
+class _ProcessWorker:
+    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def kill(self) -> None:
+        if self._process.is_alive():
+            self._process.kill()
+
+    async def join(self, timeout_s: float) -> bool:
+        await asyncio.to_thread(self._process.join, timeout_s)
+        return not self._process.is_alive()
+
+
+class _ThreadWorker:
+    """For debugging: breakpoints work, and nothing can be killed."""
+
+    pid: int | None = None
+
+    def __init__(self, thread: threading.Thread, connection: Connection) -> None:
+        self._thread = thread
+        self._connection = connection
+
+    def kill(self) -> None:
+        # A thread cannot be killed: without its pipe it leaves after its frame in flight.
+        shut(self._connection)
+
+    async def join(self, timeout_s: float) -> bool:
+        await asyncio.to_thread(self._thread.join, timeout_s)
+        return not self._thread.is_alive()
+
+
+def _start_process(theirs: Connection, inbound: Ring, outbound: Ring, settings: WorkerSettings) -> _Running:
+    """Spawn, never fork: a forked copy of a process with threads holds their locks for ever."""
+    with theirs:
+        process = multiprocessing.get_context("spawn").Process(
+            target=run_process, args=(theirs, inbound, outbound, settings), name="liveglass-worker", daemon=True
+        )
+        process.start()
+    return _ProcessWorker(process)
+
+
+def _start_thread(theirs: Connection, inbound: Ring, outbound: Ring, settings: WorkerSettings) -> _Running:
+    thread = threading.Thread(
+        target=serve, args=(theirs, inbound, outbound, settings), name="liveglass-worker", daemon=True
+    )
+    thread.start()
+    return _ThreadWorker(thread, theirs)
