@@ -61,6 +61,23 @@ def test_a_fast_models_picture_is_shown_as_it_was_made(pan: Pan) -> None:
         assert np.array_equal(output.pixels, negative(seen(slot, WORLD)))
 
 
+def test_a_model_that_keeps_up_a_slot_late_is_not_made_later_by_moving(pan: Pan) -> None:
+    pan.slot()
+    pan.slot()
+    for slot in range(2, 15):  # until the pace is known
+        pan.slot(generated=slot - 2)
+    for slot in range(15, 20):
+        output = pan.slot(generated=slot - 2)
+        assert output.kind is FrameKind.GENERATED
+        assert np.array_equal(output.pixels, negative(seen(slot - 2, WORLD)))
+    assert pan.slot().kind is FrameKind.REPEATED  # one slot left out
+    pan.slot(generated=19)
+    for slot in range(22, 40, 3):  # it does not keep up any more
+        for step in range(3):
+            output = pan.slot(generated=slot - 3 if step == 0 else None)
+    assert output.kind is FrameKind.WARPED
+
+
 def test_it_still_moves_when_the_worker_is_gone(pan: Pan) -> None:
     for slot in range(4):
         pan.slot(generated=slot)
