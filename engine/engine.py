@@ -22,7 +22,6 @@ from liveglass.engine.errors import (
     AtCapacity,
     InvalidValue,
     LiveglassError,
-    ModelFailed,
     ModelNotReady,
     NoSuchSession,
     ServerClosing,
@@ -297,7 +296,7 @@ class Engine:
         if together is None:
             return False
         # A model on a GPU leaves every core to the server.
-        taken = 0 if self.worker.device.startswith("cuda") else model_threads(self.config.threads)
+        taken = 0 if self.worker.device.startswith(("cuda", "mps")) else model_threads(self.config.threads)
         return together.holds(least_fps(self.worker.device), cpu_cores() - taken)
 
     def _turn_in(self, position: int) -> float | None:
@@ -433,13 +432,20 @@ class Engine:
                     session.count_replaced()
             case m.Abandoned():
                 self.metrics.abandoned.inc()
-            case m.Failed(session_id, error):
+            case m.Failed(session_id, error, is_last):
                 self.metrics.broken.labels(error.code).inc()
                 session = self._sessions.get(session_id)
                 if session is not None:
-                    session.failed(ModelFailed(error.message, hint=error.hint))
+                    session.failed(error)
+                if is_last:
+                    self.on_loop(lambda: self._give_up(session_id, error.message))
             case _:
                 pass
+
+    def _give_up(self, session_id: str, cause: str) -> None:
+        """A session that the model has no memory for ends; it may have ended by itself meanwhile."""
+        if session_id in self._sessions:
+            self.end(session_id, cause)
 
     def _on_status(self, status: WorkerStatus) -> None:
         """On the event loop: the worker is starting, ready or lost."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from liveglass.engine.clock import Clock
 from liveglass.engine.control import ControlPatch, ControlState
-from liveglass.engine.errors import LiveglassError
+from liveglass.engine.errors import ErrorBody
 from liveglass.engine.events import (
     ControlApplied,
     ControlChanged,
@@ -377,7 +377,7 @@ class Session:
         self._scheduler.offer(frame)
         self._metrics.late.inc(self._scheduler.late - late)
 
-    def failed(self, error: LiveglassError) -> None:
+    def failed(self, error: ErrorBody) -> None:
         """The worker could not make a frame of this session; listeners hear the same of it at most once a second."""
         now = self._clock.now()
         with self._lock:
@@ -385,7 +385,7 @@ class Session:
             self._broken = error.message, now
             if is_news:
                 self._told_at = now
-                self.audience.tell(ErrorEvent.of(error.body()))
+                self.audience.tell(ErrorEvent.of(error))
 
     def note_worker(self, status: WorkerStatus) -> None:
         """The worker's status changed."""

@@ -13,7 +13,7 @@ import structlog
 
 from liveglass.engine.clock import Clock
 from liveglass.engine.control import ControlState, Params
-from liveglass.engine.errors import LiveglassError, ModelFailed
+from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
 from liveglass.engine.frame import Pixels, Size, Stages
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
@@ -146,7 +146,7 @@ class WorkerLoop:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - one of the two places where anything may come out
             log.warning("a frame failed", error=repr(error))
-            self._fail(ModelFailed(f"The model failed: {type(error).__name__}."))
+            self._fail(_typed(error))
         finally:
             self._end_cohort()
         try:
@@ -235,7 +235,7 @@ class WorkerLoop:
         try:
             stream = StreamWork(message, self._adapter)
         except ModelFailed as error:
-            self._send(m.Failed(message.session, error.body()))
+            self._send(m.Failed(message.session, error.body(), is_last=True))
             return
         self._streams[message.session] = stream
 
@@ -316,7 +316,8 @@ class WorkerLoop:
         now = self._clock.now()
         for stream in self._cohort:
             stream.forget(now)
-            self._send(m.Failed(stream.session, error.body()))
+            is_last = isinstance(error, OutOfMemory) and stream.is_hopeless
+            self._send(m.Failed(stream.session, error.body(), is_last))
         match self._aside:
             case m.Probe(number):
                 self._send(m.Probed(number, 0.0, error.body()))
@@ -375,3 +376,10 @@ def nobody(size: Size) -> Pixels:
     height, width, _ = size.shape
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)
+
+
+def _typed(error: Exception) -> ModelFailed:
+    """What came out of the model, as an error of ours; torch's own class is not known here without torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemory("The model has no memory left for this session.")
+    return ModelFailed(f"The model failed: {type(error).__name__}.")

@@ -143,10 +143,15 @@ class Abandoned(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The model could not make a frame of this session; the others go on."""
+    """The model could not make a frame of this session; the others go on.
+
+    Attributes:
+        is_last: there is no memory for this session, and no further try.
+    """
 
     session: str
     error: ErrorBody
+    is_last: bool = False
 
 
 class Probed(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -24,6 +24,9 @@ so long, whatever comes but a change of control, and each further time twice as 
 
 _LONGEST_RETRY_S = 8.0
 
+_HOPELESS_TRIES = 6
+"""A session that is short of memory so often in a row, in some 15 s, gets no further try."""
+
 _FLOWING_S = 0.25
 """A camera whose newest picture is younger than that is running."""
 
@@ -225,6 +228,11 @@ class StreamWork:
         self._written = None
         for lane in self._lanes:
             self._adapter.reset(lane)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether trying again was of no use for long enough."""
+        return self._failed >= _HOPELESS_TRIES
 
     def delivered(self, seconds: float) -> None:
         """The frame in flight is out; it cost `seconds` of the model."""

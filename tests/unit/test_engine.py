@@ -10,9 +10,11 @@ import pytest
 from liveglass.engine.clock import ManualClock
 from liveglass.engine.control import ControlPatch, ControlState, Prompt
 from liveglass.engine.engine import Engine, EngineConfig
-from liveglass.engine.errors import AtCapacity, ModelNotFound, NoSuchSession
+from liveglass.engine.errors import AtCapacity, ModelNotFound, NoSuchSession, OutOfMemory
+from liveglass.engine.events import ErrorEvent, SessionEvent
 from liveglass.engine.frame import OutputFrame
 from liveglass.engine.options import SessionRequest, SizeRequest
+from liveglass.engine.worker import messages as m
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -74,6 +76,21 @@ async def test_a_session_without_a_name_ends_after_its_last_connection_and_a_nam
         assert engine.get("studio") is named
         with pytest.raises(NoSuchSession):
             engine.get(nameless.id)
+
+
+async def test_a_session_that_the_model_has_no_memory_for_ends_with_that_cause() -> None:
+    async with running("null") as engine:
+        poor, other = engine.open(SMALL), engine.open(SMALL)
+        heard: list[SessionEvent] = []
+        poor.listen(heard.append)
+        error = OutOfMemory("No room.").body()
+        for is_last in (False, True, True):
+            engine._receive(m.Failed(poor.id, error, is_last), None)
+        async with asyncio.timeout(PATIENCE_S):
+            await poor.closed.wait()
+        assert (poor.state.state, poor.state.cause) == ("closed", "No room.")
+        assert [event.code for event in heard if isinstance(event, ErrorEvent)] == ["out_of_memory"]
+        assert set(engine.sessions) == {other.id}
 
 
 async def test_a_named_session_goes_on_with_the_control_state_that_it_had() -> None:

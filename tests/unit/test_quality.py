@@ -83,7 +83,7 @@ def test_frames_that_fail_are_no_reason(stage: Stage) -> None:
     run(stage, 60, behind=1)
     for _ in range(200):
         stage.publish()
-        stage.session.failed(BrokenFrame("flat"))
+        stage.session.failed(BrokenFrame("flat").body())
         stage.slots()
     assert rungs(stage) == []
 

@@ -51,7 +51,7 @@ def act(stage: Stage, name: str) -> None:
         "panic": session.panic,
         "lost": lambda: session.note_worker(WorkerStatus("lost", cause="gone")),
         "ready": lambda: session.note_worker(READY),
-        "failed": lambda: session.failed(BrokenFrame("flat")),
+        "failed": lambda: session.failed(BrokenFrame("flat").body()),
         "start": session.start_publishing,
         "stop": session.stop_publishing,
         "change": lambda: session.patch(ControlPatch(prompt=f"{stage.slot}"), by="test"),
@@ -316,7 +316,7 @@ def test_a_broken_model_is_told_once_a_second_and_is_the_cause_of_the_state() ->
     stage.offer()
     stage.slots(6)
     for _ in range(24):
-        stage.session.failed(BrokenFrame("one flat colour"))
+        stage.session.failed(BrokenFrame("one flat colour").body())
         stage.slots()
     assert len(stage.told(ErrorEvent)) == 1
     assert (stage.session.state.state, stage.session.state.cause) == ("degraded", "one flat colour")

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from liveglass.engine.worker.work import inspect
 SIZE = Size(16, 16)
 CELLS = 24
 STEP_S = 0.005
+
+Message = TypeVar("Message", bound=m.ToServer)
 
 
 class Painter:
@@ -172,7 +175,7 @@ class Worker:
             if self.inbox.is_idle:
                 return
 
-    def of(self, kind: type[m.ToServer]) -> list[m.ToServer]:
+    def of(self, kind: type[Message]) -> list[Message]:
         return [message for message in self.sent if isinstance(message, kind)]
 
     @property
@@ -513,13 +516,43 @@ def test_a_probe_whose_frame_fails_is_answered_all_the_same() -> None:
     assert worker.model.open == set()
 
 
+@pytest.mark.parametrize("kind", [OutOfMemory, MemoryError, type("OutOfMemoryError", (RuntimeError,), {})])
+def test_a_session_without_memory_gets_no_seventh_try_and_its_neighbour_all_its_pictures(kind: type[Exception]) -> None:
+    worker = Worker()
+    worker.open("poor", running=False)
+    worker.run()
+    poor, began = frozenset(worker.model.open), worker.clock.now()
+
+    def starve(picture: Pixels) -> Pixels:
+        if set(worker.model.lanes_begun) <= poor:
+            raise kind("no room")
+        return picture  # a frame of nobody's
+
+    worker.model.on_finish = starve
+    worker.inbox.put(m.SetRunning("poor", running=True))
+    worker.source(session="poor")
+    while not any(failed.is_last for failed in worker.of(m.Failed)):
+        worker.steps(1)
+    assert [(failed.error.code, failed.is_last) for failed in worker.of(m.Failed)] == [
+        *[("out_of_memory", False)] * 5,
+        ("out_of_memory", True),
+    ]
+    assert 10 < worker.clock.now() - began < 30
+    worker.inbox.put(m.CloseStream("poor"))
+    worker.model.on_finish = lambda picture: picture
+    worker.open("rich")
+    worker.source(session="rich")
+    worker.run()
+    assert [made.session for made in worker.made] == ["rich"]
+
+
 def test_where_only_one_lane_is_left_a_session_fails_by_name_and_the_lane_stays_free() -> None:
     worker = Worker(lanes=3)
     worker.open("a")
     worker.open("b")
     worker.source(session="b")
     worker.run()
-    assert [f.error.code for f in worker.of(m.Failed) if isinstance(f, m.Failed)] == ["out_of_memory"]
+    assert [(f.error.code, f.is_last) for f in worker.of(m.Failed)] == [("out_of_memory", True)]
     assert len(worker.model.free) == 1
     worker.inbox.put(m.CloseStream("b"))
     worker.run()

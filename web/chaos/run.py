@@ -131,6 +131,10 @@ async def _one(stage: Stage, other: User, name: str, fault: Fault) -> Result:
     reconnects = victim.live.reconnects, other.live.reconnects
     await fault(stage)
     healed_at = now()
+    if not stage.running.is_alive:
+        raise Unavailable(
+            f"The server itself died of {name!r}.", hint="This is a fault of liveglass: please report it."
+        )
     is_well = all(await asyncio.gather(_calm(victim), _calm(other)))
     return Result(
         name,

@@ -27,6 +27,11 @@ class Server:
     ready_s: float
     keeps_spare: bool
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server's own process is there."""
+        return bool(self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE)
+
     def worker(self) -> psutil.Process | None:
         """The process that serves the model, if there is one; a spare is younger."""
         found = []
