@@ -10,53 +10,18 @@ which a viewer lost a tenth of its slots is refused.
 
 import argparse
 import asyncio
-import contextlib
 import itertools
-import statistics
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
-from live import publish
+from crowd import Crowd
 from machine import describe, plot, save, table
 
-from liveglass.engine.frame import Size
-from liveglass.transport.client import Live, connect
 from liveglass.web.chaos.server import Server, server
 
-SIZE = Size(640, 360)
-FPS = 24
 EVERY_S = 10.0
 MOST = 8
-
-
-@dataclass
-class Watcher:
-    """One session's viewer."""
-
-    live: Live
-    slots: list[tuple[float, int]] = field(default_factory=list)
-    ages: list[float] = field(default_factory=list)
-    first: int = -1
-    last: int = -1
-    count: int = 0
-
-    async def watch(self) -> None:
-        """Write down when each slot came, until cancelled."""
-        async for frame in self.live.frames():
-            self.slots.append((time.perf_counter(), frame.slot))
-            self.first = frame.slot if self.first < 0 else self.first
-            self.last, self.count = frame.slot, self.count + 1
-            if frame.content_age_ms is not None:
-                self.ages.append(frame.content_age_ms)
-
-    def take(self) -> tuple[float, float]:
-        """Since the last call: median of arrival less place on the grid in seconds, and of the age in ms."""
-        slots, self.slots = self.slots, []
-        ages, self.ages = self.ages, []
-        phase = statistics.median(at - slot / FPS for at, slot in slots) if slots else float("nan")
-        return phase, statistics.median(ages) if ages else float("nan")
 
 
 def held(process: psutil.Process) -> dict[str, float]:
@@ -72,45 +37,26 @@ def held(process: psutil.Process) -> dict[str, float]:
 async def run(running: Server, minutes: float) -> tuple[int, list[dict[str, float]]]:
     """The samples, one for every ten seconds, and how many sessions there were."""
     samples: list[dict[str, float]] = []
-    async with contextlib.AsyncExitStack() as stack:
-        watchers: list[Watcher] = []
-        tasks: list[asyncio.Task[None]] = []
-        while len(watchers) < MOST:
-            opened = connect(
-                running.url, prompt="ink drawing, blue", camera_visible="all", size=(SIZE.width, SIZE.height)
-            )
-            live = await opened.__aenter__()
-            if live.state.state == "queued":
-                await opened.__aexit__(None, None, None)
-                break
-            stack.push_async_exit(opened)
-            watcher = Watcher(live)
-            watchers.append(watcher)
-            tasks += [asyncio.create_task(publish(live, SIZE, [0])), asyncio.create_task(watcher.watch())]
-            await asyncio.sleep(12.0)  # what a session costs is measured before another one is let in
+    async with Crowd(running) as crowd:
+        while len(crowd.watchers) < MOST and await crowd.another():
+            pass
         began = time.perf_counter()
         for number in itertools.count(1):
             await asyncio.sleep(max(0.0, began + number * EVERY_S - time.perf_counter()))
             worker = running.worker()
-            taken = [watcher.take() for watcher in watchers]
+            glances = [watcher.glance() for watcher in crowd.watchers]
             samples.append({
                 "at_s": time.perf_counter() - began,
                 **{f"server {name}": value for name, value in held(running.process).items()},
                 **({f"worker {name}": value for name, value in held(worker).items()} if worker else {}),
-                "missed": running.total("liveglass_slots_missed_total"),
-                "phase_s": taken[0][0],
-                "age_ms": max(age for _, age in taken),
+                "missed": await asyncio.to_thread(running.total, "liveglass_slots_missed_total"),
+                "phase_s": glances[0].phase_s,
+                "age_ms": max(glance.age_ms for glance in glances),
             })  # fmt: skip
             if number * EVERY_S >= 60 * minutes:
                 break
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for watcher in watchers:
-            expected = watcher.last - watcher.first + 1
-            if watcher.count < 0.9 * expected:
-                raise SystemExit(f"Invalid run: a viewer got {watcher.count} of {expected} slots.")
-    return len(watchers), samples
+        crowd.check()
+        return len(crowd.watchers), samples
 
 
 def slope(samples: list[dict[str, float]], name: str) -> float:
