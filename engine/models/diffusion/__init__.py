@@ -1,0 +1,1 @@
+"""Models that diffusers knows: Stable Diffusion and its like."""

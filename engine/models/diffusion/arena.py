@@ -1,0 +1,117 @@
+"""Memory of all lanes of one picture size: every tensor has one address for good, so that passes can be captured.
+
+A lane is a control version of a session: what it needs is written into its row of each tensor; a cohort is a list of
+rows. One more row than there are lanes is nobody's: it fills a cohort up to a captured size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from liveglass.engine.errors import OutOfMemory
+from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.models.base import Schedule
+from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
+
+ROW = 5
+"""Numbers in a row of a schedule."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an arena is cut for.
+
+    Attributes:
+        size: of the pictures outside.
+        inner: height and width inside, in pixels.
+        latent: channels, height and width of a latent.
+        passes: the most that a schedule has.
+    """
+
+    size: Size
+    inner: tuple[int, int]
+    latent: tuple[int, int, int]
+    passes: int
+
+
+class Arena:
+    """`lanes` lanes of one shape.
+
+    Args:
+        unet: says how much a remembered prompt takes.
+        blank: any prompt, encoded.
+    """
+
+    def __init__(self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words) -> None:
+        device, dtype = blank.tokens.device, blank.tokens.dtype
+        rows, height, width = lanes + 1, shape.size.height, shape.size.width
+        self.shape, self.lanes, self.nobody = shape, lanes, lanes
+        self.pixels = torch.zeros(rows, height, width, 3, dtype=torch.uint8, device=device)
+        self.made = torch.zeros_like(self.pixels)
+        self.latent = torch.zeros(rows, *shape.latent, device=device)
+        self.noise = torch.zeros(rows, shape.passes + 1, *shape.latent, device=device)
+        self.start = torch.zeros(rows, 2, device=device)
+        self.table = torch.zeros(rows, shape.passes, ROW, device=device)
+        self.guidance = torch.ones(rows, device=device)
+        embedding = unet.embed(torch.zeros(shape.passes, device=device), blank, shape.inner)
+        self.embedding = torch.zeros(rows, 2, *embedding.shape[1:], dtype=dtype, device=device)
+        self.memory = tuple(
+            torch.zeros(rows, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
+        )
+        is_cuda = device.type == "cuda"
+        self._into = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
+        self._out = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
+        self._free = list(range(lanes))[::-1]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a lane here."""
+        return len(self._free) == self.lanes
+
+    def take(self) -> int:
+        """A free lane.
+
+        Raises:
+            OutOfMemory: all are taken.
+        """
+        if not self._free:
+            raise OutOfMemory(f"All {self.lanes} lanes of this size are taken.")
+        return self._free.pop()
+
+    def give(self, lane: int) -> None:
+        """Give a lane back."""
+        self._free.append(lane)
+
+    def write_schedule(self, lane: int, schedule: Schedule, embeddings: Sequence[Tensor]) -> None:
+        """The passes of a lane, and what the network is told at each: with the prompt, with the negative prompt."""
+        self.start[lane] = torch.tensor([schedule.keep, schedule.noise])
+        self.table[lane, : schedule.steps] = torch.tensor(schedule.rows)
+        for place, embedding in enumerate(embeddings):
+            self.embedding[lane, place, : schedule.steps] = embedding[0]
+
+    def write_words(self, lane: int, memories: Sequence[Sequence[Tensor]]) -> None:
+        """What a lane's prompt, and its negative prompt, left in the network's attention."""
+        for place, memory in enumerate(memories):
+            for kept, part in zip(self.memory, memory, strict=True):
+                kept[lane, place] = part[0]
+
+    def write_noise(self, lane: int, noise: NDArray[np.float32]) -> None:
+        """The noise of a stream, float32 [passes + 1, channels, height, width]: for its start and after each pass."""
+        self.noise[lane] = torch.from_numpy(noise).to(self.noise.device)
+
+    def put(self, lane: int, picture: Pixels) -> None:
+        """A source for a lane, uint8 [H, W, 3]."""
+        self._into[lane].numpy()[:] = picture
+        self.pixels[lane].copy_(self._into[lane], non_blocking=True)
+
+    def fetch(self, lanes: Sequence[int]) -> list[Pixels]:
+        """What was made in these lanes, uint8 [H, W, 3] each; valid until their next fetch."""
+        for lane in lanes:
+            self._out[lane].copy_(self.made[lane], non_blocking=True)
+        if self.made.is_cuda:
+            torch.cuda.current_stream().synchronize()
+        return [self._out[lane].numpy() for lane in lanes]
