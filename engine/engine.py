@@ -10,6 +10,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import MappingProxyType
 
 import cv2
@@ -69,6 +70,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         step_delay_ms: added to every step of any model, to test slowness.
         threads: CPU threads of the model; 0 chooses.
         keeps_spare: a second worker waits, loaded and warm, for the first one's end; twice the memory.
+        models_dir: where weights lie that do not come with the package.
         person_mask: where masks of persons come from; None: there are none here.
     """
 
@@ -80,6 +82,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     worker_mode: WorkerMode = "process"
     threads: int = 0
     keeps_spare: bool = False
+    models_dir: Path = Path("models")
     person_mask: MaskSupply | None = None
 
 
@@ -124,7 +127,14 @@ class Engine:
         self._stays: deque[float] = deque(maxlen=_STAYS)
         self._admitted_at: dict[str, float] = {}
         self._supervisor = Supervisor(
-            WorkerSettings(config.model, config.device, config.threads, config.step_delay_ms / 1000, epoch=1),
+            WorkerSettings(
+                config.model,
+                config.device,
+                config.threads,
+                config.step_delay_ms / 1000,
+                epoch=1,
+                models_dir=str(config.models_dir),
+            ),
             config.worker_mode,
             self._clock,
             self._receive,

@@ -10,6 +10,7 @@
     ├── NotAllowed            a good token for less than this · OriginRefused · CameraNotVisible
     ├── NoSuchSession         · NoSuchPeer
     ├── NotAvailable          this build or this model does not have it
+    ├── WeightsRefused        a checkpoint that is damaged, unsafe or too large
     ├── PublisherReplaced     a newer publisher took over
     ├── Flood                 more messages than anybody sends on purpose
     ├── Unavailable           not now; trying again helps
@@ -189,6 +190,13 @@ class NotAvailable(LiveglassError):
 
     code = "not_available"
     default_hint = "See the release notes for what this version has."
+
+
+class WeightsRefused(LiveglassError):
+    """A checkpoint that is damaged, of another shape, too large for this machine, or a pickle."""
+
+    code = "weights_refused"
+    default_hint = "Fetch the model again."
 
 
 class PublisherReplaced(LiveglassError):

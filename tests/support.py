@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,9 @@ PATIENCE_S = 40.0
 class Camera:
     """A stream with a camera that gives a picture for each slot, and everything that its viewer saw."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.session = engine.open(SessionRequest(camera_visible="all", size=SIZE))
+    def __init__(self, engine: Engine, patience_s: float = PATIENCE_S, **asked: Any) -> None:
+        self.patience_s = patience_s
+        self.session = engine.open(SessionRequest(camera_visible="all", size=SIZE, **asked))
         self.outputs: list[OutputFrame] = []
         self.states: list[SessionState] = []
         self.events: list[SessionEvent] = []
@@ -33,7 +35,7 @@ class Camera:
             self.states.append(event)
 
     async def until(self, wanted: Callable[[OutputFrame], bool]) -> OutputFrame:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(self.patience_s):
             async for output in self.session.frames():
                 self.outputs.append(output)
                 if self.is_on:

@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from liveglass.engine.models.diffusion.presets import Preset
 
 TEXT_WIDTH = 32
 POOLED_WIDTH = 16
@@ -61,18 +66,54 @@ def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
 
 
-def tiny_text_model() -> CLIPTextModel:
-    """CLIP's text model with two layers."""
+def tiny_text_model(width: int = TEXT_WIDTH, *, pooled: bool = False) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """CLIP's text model with two layers; `pooled`: with the projection of SDXL's second one."""
     torch.manual_seed(3)
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=100,
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            bos_token_id=0,
-            eos_token_id=1,
-            pad_token_id=1,
-        )
-    ).eval()
+    config = CLIPTextConfig(
+        vocab_size=100,
+        hidden_size=width,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=POOLED_WIDTH,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    return (CLIPTextModelWithProjection if pooled else CLIPTextModel)(config).eval()
+
+
+def write_preset(preset: Preset, models_dir: Path) -> None:
+    """A checkpoint of a preset's classes, as its repositories have it, with tiny networks in it."""
+    base = models_dir / preset.base.name
+    base.mkdir(parents=True)
+    (base / "tokenizer").mkdir()
+    tokenizer = tiny_tokenizer(base / "tokenizer")
+    tokenizer.save_pretrained(base / "tokenizer")
+    is_xl = preset.family == "sdxl"
+    half = TEXT_WIDTH // 2
+    tiny_text_model(half if is_xl else TEXT_WIDTH).save_pretrained(base / "text_encoder")
+    if is_xl:
+        tokenizer.save_pretrained(base / "tokenizer_2")
+        tiny_text_model(half, pooled=True).save_pretrained(base / "text_encoder_2")
+    tiny_unet(xl=is_xl).save_pretrained(base / "unet")
+    (LCMScheduler if preset.sampler == "lcm" else EulerAncestralDiscreteScheduler)(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    ).save_pretrained(base / "scheduler")
+    tiny_autoencoder().save_pretrained(models_dir / preset.codec.name)
+    if preset.lora is not None:
+        (models_dir / preset.lora.name).mkdir(parents=True)
+        save_file(tiny_lora(tiny_unet()), models_dir / preset.lora.name / "pytorch_lora_weights.safetensors")
+
+
+def tiny_lora(network: nn.Module, size: float = 0.05) -> dict[str, torch.Tensor]:
+    """Low-rank weights for every attention of `network`, named as most trainers name them."""
+    torch.manual_seed(4)
+    tensors = {}
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear) and name.endswith(("to_q", "to_k", "to_v", "to_out.0")):
+            stem = f"lora_unet_{name.replace('.', '_')}"
+            tensors[f"{stem}.lora_down.weight"] = torch.randn(2, layer.in_features) * size
+            tensors[f"{stem}.lora_up.weight"] = torch.randn(layer.out_features, 2) * size
+            tensors[f"{stem}.alpha"] = torch.tensor(4.0)
+    return tensors

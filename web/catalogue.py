@@ -4,62 +4,83 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
-from liveglass.engine.listing import ModelListing, list_models
+from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable, WeightsRefused
+from liveglass.engine.listing import list_models
 from liveglass.engine.models import registry
+from liveglass.engine.models.diffusion.presets import PRESETS, Preset
 from liveglass.engine.person import model_file
 from liveglass.engine.validation import did_you_mean
 from liveglass.engine.worker.worker import WorkerStatus
 
 _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 _CHAOS_NEEDS = {"psutil": "psutil"}
-_NOT_BENCHMARKS = frozenset({"camera_sequences", "machine", "peer_servers"})
+_NOT_BENCHMARKS = frozenset({"camera_sequences", "crowd", "machine", "peer_servers"})
 
 
 def table(models_dir: Path) -> str:
     """The models known here, one a line."""
     listings = list_models(registry.NAMES[0], WorkerStatus("stopped"))
-    lines = [f"{'name':<12} {'on disk':<8} {'licence':<24} {'steps':<10} what"]
+    lines = [f"{'name':<12} {'on disk':<8} {'licence':<30} {'steps':<16} what"]
     for listing in listings:
         steps = ",".join(map(str, listing.valid_steps))
-        where = "yes" if is_on_disk(listing) else "no"
-        lines.append(f"{listing.name:<12} {where:<8} {listing.licence:<24} {steps:<10} {listing.title}")
+        where = "yes" if is_on_disk(listing.name, models_dir) else "no"
+        lines.append(f"{listing.name:<12} {where:<8} {listing.licence:<30} {steps:<16} {listing.title}")
     here = "yes" if model_file.find(models_dir) else "no"
     what = "who is in front of the camera, for apply: background and person"
-    lines.append(f"{model_file.NAME:<12} {here:<8} {'Apache-2.0':<24} {'':<10} {what}")
+    lines.append(f"{model_file.NAME:<12} {here:<8} {'Apache-2.0':<30} {'':<16} {what}")
     lines.append("")
-    lines.append("What each one measures here: GET /v1/models of a server that runs it, or `liveglass bench`.")
+    lines.append("`liveglass models get NAME` fetches one that is not on the disk. What each one measures here:")
+    lines.append("GET /v1/models of a server that runs it, or `liveglass bench`.")
     return "\n".join(lines)
 
 
-def is_on_disk(listing: ModelListing) -> bool:
+def is_on_disk(name: str, models_dir: Path) -> bool:
     """Whether a model can be loaded without fetching anything: the built-in one has its weights in the package."""
-    if registry.spec(listing.name).passes_camera:
-        return True
-    found = importlib.util.find_spec("liveglass.engine.models.nano")
-    if found is None or found.origin is None:
+    if name == "nano":
+        found = importlib.util.find_spec("liveglass.engine.models.nano")
+        folder = Path(found.origin).parent / "weights" if found is not None and found.origin is not None else None
+        return folder is not None and any(folder.glob("*.safetensors"))
+    try:
+        registry.check(name, models_dir)
+    except (NotAvailable, WeightsRefused):
         return False
-    return any((Path(found.origin).parent / "weights").glob("*.safetensors"))
+    return True
 
 
-def fetch(name: str, models_dir: Path, tell: Callable[[str], None]) -> None:
+def fetch(name: str, models_dir: Path, tell: Callable[[str], None], agrees: Callable[[str], bool]) -> None:
     """Make sure that a model is on the disk, and tell how it goes.
+
+    Args:
+        agrees: shows a question about a licence to somebody; whether they said yes.
 
     Raises:
         ModelNotFound: no model of that name.
-        NotAvailable: it is known, but its weights are not in this installation.
+        NotAvailable: it is known, but its weights are not in this installation; or its licence was not agreed to.
         Unavailable: it cannot be fetched.
     """
     if name == model_file.NAME:
         model_file.get(models_dir, tell)
         return
-    spec = registry.spec(name)
-    listing = next((known for known in list_models(name, WorkerStatus("stopped")) if known.name == spec.name), None)
-    if listing is None or not is_on_disk(listing):
+    registry.spec(name)
+    if is_on_disk(name, models_dir):
+        tell(f"{name} is here already.")
+    elif name in PRESETS:
+        _fetch_preset(PRESETS[name], models_dir, tell, agrees)
+    else:
         raise NotAvailable(
             f"The weights of {name} are not in this installation.", hint="pip install --force-reinstall liveglass"
         )
-    tell(f"{name} is here already: it comes with the package.")
+
+
+def _fetch_preset(preset: Preset, models_dir: Path, tell: Callable[[str], None], agrees: Callable[[str], bool]) -> None:
+    from liveglass.engine.models.diffusion import checkpoint  # noqa: PLC0415 - only read when it is asked for
+
+    megabytes = sum(repository.megabytes for repository in preset.repositories)
+    tell(f"{preset.title}: {preset.licence}, {preset.licence_url}")
+    if not agrees(f"About {megabytes} MB go to {models_dir}. Do you agree to that licence? [y/N] "):
+        raise NotAvailable(f"{preset.name} was not fetched.", hint="Its licence has to be agreed to; --yes does.")
+    checkpoint.fetch(preset, models_dir, tell)
+    tell(f"{preset.name} is here: liveglass serve --model {preset.name}")
 
 
 def no_name() -> ModelNotFound:

@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the models known here", allow_abbrev=False)
     models.add_argument("action", nargs="?", choices=["list", "get"], default="list")
     models.add_argument("name", nargs="?")
+    models.add_argument("--yes", action="store_true", help="agree to the model's licence without being asked")
     _add_some(models, ("models_dir",))
     ring = commands.add_parser("keys", help="stream keys: a name, a role, an expiry", allow_abbrev=False)
     ring.add_argument("action", choices=["add", "list", "revoke"])
@@ -191,10 +192,16 @@ def _models(chosen: argparse.Namespace) -> int:
     if chosen.action == "get":
         if chosen.name is None:
             raise catalogue.no_name()
-        catalogue.fetch(chosen.name, Path(_resolved(chosen).settings.models_dir), print)
+        agrees = _agrees if not chosen.yes else lambda _: True
+        catalogue.fetch(chosen.name, Path(_resolved(chosen).settings.models_dir), print, agrees)
     else:
         print(catalogue.table(Path(_resolved(chosen).settings.models_dir)))
     return 0
+
+
+def _agrees(question: str) -> bool:
+    """Somebody's answer; no where nobody can be asked."""
+    return sys.stdin.isatty() and input(question).strip().lower() in {"y", "yes"}
 
 
 def _keys(chosen: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from liveglass.engine.engine import Engine, EngineConfig
+from liveglass.engine.models import registry
 from liveglass.engine.person.supply import MaskSupply
 from liveglass.transport.hub import Hub
 from liveglass.web.app import create_app
@@ -93,6 +94,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         worker_mode=settings.worker_mode,
         threads=settings.threads,
         keeps_spare=settings.spare,
+        models_dir=Path(settings.models_dir),
         person_mask=MaskSupply(Path(settings.models_dir), may_fetch=settings.fetch_models),
     )
 
@@ -106,6 +108,7 @@ def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises:
         SettingsRefused: the server cannot start like this.
     """
+    registry.check(settings.model, Path(settings.models_dir))
     _hurry()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings, on_ready))

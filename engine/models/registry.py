@@ -1,17 +1,20 @@
-"""Models by name: what the server may know of them, and how the worker loads one.
+"""Models by name: what the server may know of them, where their weights are, and how the worker loads one.
 
-`spec` imports no torch and is called in the server process; `load` does the work and is called in the worker.
+`spec` and `check` import no torch and are called in the server process; `load` does the work and is called in the
+worker.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from liveglass.engine.errors import ModelNotFound
 from liveglass.engine.models.base import ModelAdapter, ModelSpec
+from liveglass.engine.models.diffusion.presets import PRESETS, preset_spec
 from liveglass.engine.models.faulty import FaultyAdapter, faulty_spec
 from liveglass.engine.models.passthrough import PassthroughAdapter, passthrough_spec
 from liveglass.engine.validation import did_you_mean
 
-NAMES = ("nano", "null", "sleep:60")
+NAMES = ("nano", *PRESETS, "null", "sleep:60")
 """What `liveglass models` lists; `sleep` takes any time."""
 
 
@@ -25,6 +28,8 @@ def spec(name: str) -> ModelSpec:
         from liveglass.engine.models.nano.spec import nano_spec  # noqa: PLC0415 - only read when it is asked for
 
         return nano_spec()
+    if name in PRESETS:
+        return preset_spec(PRESETS[name])
     if name == "null" or name.startswith("sleep"):
         return passthrough_spec(name)
     if name.startswith("faulty"):
@@ -32,22 +37,45 @@ def spec(name: str) -> ModelSpec:
     raise ModelNotFound(f"There is no model {name!r}.", hint=did_you_mean(name, NAMES), field="model")
 
 
-def load(name: str, device: str, threads: int, on_stage: Callable[[str], None]) -> tuple[ModelAdapter, str]:
+def check(name: str, models_dir: Path) -> None:
+    """Make sure that a model could be loaded, without loading it.
+
+    Raises:
+        ModelNotFound: no model of that name.
+        NotAvailable: its weights are not here.
+        WeightsRefused: they are damaged, or a pickle.
+    """
+    spec(name)
+    if name in PRESETS:
+        from liveglass.engine.models.diffusion import checkpoint  # noqa: PLC0415 - only read when it is asked for
+
+        checkpoint.check(PRESETS[name], checkpoint.find(PRESETS[name], models_dir))
+
+
+def load(
+    name: str, device: str, threads: int, models_dir: Path, on_stage: Callable[[str], None]
+) -> tuple[ModelAdapter, str]:
     """Load a model's weights and return its adapter and the device that it runs on.
 
     Args:
         device: `auto` is cuda, then mps, then cpu.
         threads: CPU threads of the model.
+        models_dir: where weights lie that do not come with the package.
         on_stage: told what is going on, for people who wait.
 
     Raises:
         ModelNotFound: no model of that name.
+        NotAvailable, WeightsRefused: its weights are not here, or cannot be used.
     """
     if name == "nano":
         on_stage("loading")
         from liveglass.engine.models.nano.adapter import load_nano  # noqa: PLC0415 - imports torch
 
         return load_nano(device=device, threads=threads)
+    if name in PRESETS:
+        from liveglass.engine.models.diffusion.load import load_preset  # noqa: PLC0415 - imports torch
+
+        return load_preset(PRESETS[name], models_dir, device, threads, on_stage)
     if name.startswith("faulty"):
         return FaultyAdapter(name), "cpu"
     return PassthroughAdapter(spec(name).name), "cpu"

@@ -20,6 +20,7 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.errors import OutOfMemory
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.devices import choose_device
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice
 from liveglass.engine.models.nano.network import (
     LATENT_CHANNELS,
@@ -230,15 +231,6 @@ def shrink(picture: Pixels, width: int, height: int) -> Pixels:
     if picture.shape[:2] == (height, width):
         return picture
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def choose_device(wanted: str) -> str:
-    """`auto` is cuda, then mps, then cpu; any other name is taken as it is."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def load_nano(

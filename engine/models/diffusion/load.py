@@ -1,0 +1,128 @@
+"""From a preset's files to an adapter; runs in the worker process."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+import transformers
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from liveglass.engine.errors import WeightsRefused
+from liveglass.engine.models.devices import choose_device
+from liveglass.engine.models.diffusion import checkpoint, lora
+from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
+from liveglass.engine.models.diffusion.checkpoint import Files
+from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.presets import Preset, preset_spec
+from liveglass.engine.models.diffusion.schedules import (
+    TRAIN_STEPS,
+    Scheduler,
+    lcm_scheduler,
+    signal_left,
+    turbo_scheduler,
+)
+from liveglass.engine.models.diffusion.unet import PromptedUNet
+from liveglass.engine.models.diffusion.words import ClipText, TextEncoder, TwoClipTexts
+
+_KNOWN = ("scaled_linear", TRAIN_STEPS, "epsilon")
+_WHOLE = {"low_cpu_mem_usage": False}
+"""Else diffusers asks for one more package at every start."""
+_ROOM = 0.9
+"""Of the memory that is free, so much may be weights."""
+
+
+def load_preset(
+    preset: Preset, models_dir: Path, device: str, threads: int, on_stage: Callable[[str], None]
+) -> tuple[DiffusionAdapter, str]:
+    """A preset, loaded, and the device that it is on.
+
+    Args:
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        threads: CPU threads; 0 leaves torch's choice.
+        on_stage: told what is going on, for people who wait.
+
+    Raises:
+        NotAvailable: its files are not here.
+        WeightsRefused: they are damaged, unsafe, of another shape, or too large for this machine.
+    """
+    device = choose_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    on_stage("looking at the weights")
+    files = checkpoint.find(preset, models_dir)
+    wanted, free = checkpoint.check(preset, files), _free_bytes(device)
+    if wanted > _ROOM * free:
+        raise WeightsRefused(
+            f"{preset.name} takes {wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device}.",
+            hint="Choose a smaller model, or end what else uses that memory.",
+        )
+    on_stage("loading")
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    try:
+        return DiffusionAdapter(_parts(preset, files, device, kind)), device
+    except (OSError, ValueError, RuntimeError, msgspec.DecodeError) as fault:
+        if isinstance(fault, torch.OutOfMemoryError):
+            raise
+        raise WeightsRefused(f"{preset.name} does not load from {files.base}: {fault}") from fault
+
+
+def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Parts:
+    unet: Any = UNet2DConditionModel.from_pretrained(files.base / "unet", **_how(files.base / "unet", kind), **_WHOLE)
+    if files.lora is not None:
+        lora.fuse(unet, checkpoint.weights(files.lora), 1.0)
+    codec = AutoencoderTiny.from_pretrained(files.codec, **_how(files.codec, kind), **_WHOLE)
+    laid = {"device": device, "memory_format": torch.channels_last}
+    return Parts(
+        preset_spec(preset),
+        _text(preset, files.base, kind).to(device),
+        PromptedUNet(unet.to(**laid)),
+        Codec(codec.to(**laid)),
+        _scheduler(preset, files.base),
+    )
+
+
+def _how(folder: Path, kind: torch.dtype) -> dict[str, Any]:
+    """How a part is read from its folder: safetensors, nothing from a network, the file that was looked at."""
+    variant = "fp16" if ".fp16." in checkpoint.weights(folder).name else None
+    return {"torch_dtype": kind, "use_safetensors": True, "local_files_only": True, "variant": variant}
+
+
+def _text(preset: Preset, base: Path, kind: torch.dtype) -> TextEncoder:
+    first = CLIPTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
+    model = CLIPTextModel.from_pretrained(base / "text_encoder", **_how(base / "text_encoder", kind))
+    if preset.family == "sd":
+        return ClipText(first, model)
+    second = CLIPTokenizer.from_pretrained(base / "tokenizer_2", local_files_only=True)
+    other = CLIPTextModelWithProjection.from_pretrained(base / "text_encoder_2", **_how(base / "text_encoder_2", kind))
+    return TwoClipTexts((first, second), (model, other))
+
+
+class _Noise(msgspec.Struct):
+    """What `scheduler_config.json` says of the noise that a model was trained with."""
+
+    beta_start: float
+    beta_end: float
+    beta_schedule: str
+    num_train_timesteps: int = TRAIN_STEPS
+    prediction_type: str = "epsilon"
+
+
+def _scheduler(preset: Preset, base: Path) -> Scheduler:
+    """The preset's sampler, over the noise that the checkpoint says it was trained with."""
+    noise = msgspec.json.decode((base / "scheduler" / "scheduler_config.json").read_bytes(), type=_Noise)
+    if (noise.beta_schedule, noise.num_train_timesteps, noise.prediction_type) != _KNOWN:
+        raise ValueError(f"its noise is not of a kind that is known here: {noise}")
+    signal = signal_left(noise.beta_start, noise.beta_end)
+    return lcm_scheduler(signal) if preset.sampler == "lcm" else turbo_scheduler(signal)
+
+
+def _free_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
