@@ -1,4 +1,4 @@
-"""`liveglass train teacher | distil | evaluate | all`: the commands, their options and their progress lines.
+"""`liveglass train teacher | distil | rival | evaluate | all`: the commands, their options and their progress lines.
 
 Everything is written under one run folder: the picture pool, checkpoints that resume, sample sheets, and the exported
 model in `model/` (and wherever `--export` says).
@@ -7,7 +7,7 @@ model in `model/` (and wherever `--export` says).
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from liveglass.engine.training.sheets import save_galleries, save_sheets
 from liveglass.engine.training.teacher import Teacher
 from liveglass.engine.worker.process import cpu_cores
 
+RIVAL = "rival"
 JOINT_SHARE = 0.6
 """Part of `--minutes` that `all` gives to the joint phase; distillation has the rest."""
 
@@ -85,22 +86,37 @@ def _examples(arguments: argparse.Namespace, size: Size, phase: int) -> Examples
     return Examples(pictures, arguments.seed + phase + 1000 * rank)
 
 
-def _train(arguments: argparse.Namespace, model: NanoModel, phase: Phase, seconds: float) -> NanoModel:
+def _train(arguments: argparse.Namespace, model: NanoModel, phase: Phase, seconds: float) -> None:
+    """Train for the model that is exported as it gets better."""
+    average = _fit(arguments, model, phase, seconds, better=lambda average: _export(arguments, average))
+    if first():
+        _export(arguments, average)
+
+
+def _fit(
+    arguments: argparse.Namespace,
+    model: NanoModel,
+    phase: Phase,
+    seconds: float,
+    better: Callable[[NanoModel], None] = lambda _: None,
+) -> NanoModel:
+    """Train, with a sheet of samples now and then; returns the average."""
     folder: Path = arguments.run
 
     def look(average: NanoModel, spent: float) -> None:
-        if arguments.tiny:
-            return
-        save_sheets(average, folder / "sheets", f"{phase.name}-{spent / 60:04.0f}min")
-        _export(arguments, average)
+        if not arguments.tiny:
+            save_sheets(average, folder / "sheets", f"{phase.name}-{spent / 60:04.0f}min")
+            better(average)
 
     average = fit(model, phase, Settings(folder, seconds, look_every_s=arguments.look_minutes * 60), tell, look)
-    if not first():
-        return average
-    _export(arguments, average)
-    if not arguments.tiny:
+    if first() and not arguments.tiny:
         save_sheets(average, folder / "sheets", f"{phase.name}-final")
     return average
+
+
+def _fresh(*steps: int) -> NanoModel:
+    laid: NanoModel = NanoModel(NanoConfig(trained_steps=steps)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
+    return laid
 
 
 def _export(arguments: argparse.Namespace, model: NanoModel) -> None:
@@ -111,7 +127,7 @@ def _export(arguments: argparse.Namespace, model: NanoModel) -> None:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("liveglass train", description="Train the built-in model.")
-    parser.add_argument("command", choices=("teacher", "distil", "evaluate", "all"))
+    parser.add_argument("command", choices=("teacher", "distil", "rival", "evaluate", "all"))
     parser.add_argument("--run", type=Path, default=Path("runs/nano"), help="folder of this run; a run resumes")
     parser.add_argument("--minutes", type=float, default=150.0, help="budget, wall clock")
     parser.add_argument("--seed", type=int, default=1)
@@ -134,8 +150,7 @@ def _teach(arguments: argparse.Namespace, seconds: float) -> None:
     size = _size(arguments)
     examples = _examples(arguments, size, 0)
     torch.manual_seed(arguments.seed)
-    model = NanoModel(NanoConfig(trained_steps=(4,))).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
-    _train(arguments, model, Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
+    _train(arguments, _fresh(4), Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
 
 
 def _stored(checkpoint: Path) -> NanoModel:
@@ -154,15 +169,23 @@ def _distil(arguments: argparse.Namespace, seconds: float) -> None:
     _train(arguments, student, phase, seconds)
 
 
+def _rival(arguments: argparse.Namespace, seconds: float) -> None:
+    """The same network, trained from nothing for one step alone: what few steps are compared with."""
+    size = _size(arguments)
+    examples = _examples(arguments, size, 1)
+    torch.manual_seed(arguments.seed)
+    phase = Distil(examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape, shares={1: 1.0}, name=RIVAL)
+    _fit(arguments, _fresh(1), phase, seconds)
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     """The table for the card, printed and written to `evaluation.md`."""
     folder: Path = arguments.run
     student = NanoModel.from_pretrained(folder / "model")
-    teacher = None
-    if (folder / f"{Teacher.name}.pt").exists():
-        teacher = _stored(folder / f"{Teacher.name}.pt")
+    beside = [folder / f"{name}.pt" for name in (Teacher.name, RIVAL)]
+    teacher, rival = (_stored(path) if path.exists() else None for path in beside)
     judge = stored_evaluator(folder / "evaluator.pt", _pictures(folder, Size(), arguments.seed), arguments.seed, tell)
-    text = table(evaluate(student, judge, teacher))
+    text = table(evaluate(student, judge, teacher, rival))
     (folder / "evaluation.md").write_text(text + "\n", encoding="utf-8")
     save_galleries(student, folder / "sheets")
     tell(text)
@@ -174,6 +197,8 @@ def _run(arguments: argparse.Namespace) -> None:
     joint = seconds * JOINT_SHARE if arguments.command == "all" else seconds
     if arguments.command in {"teacher", "all"}:
         _teach(arguments, joint)
+    if arguments.command == "rival":
+        _rival(arguments, seconds)
     if arguments.command in {"distil", "all"}:
         _distil(arguments, seconds - joint if arguments.command == "all" else seconds)
 

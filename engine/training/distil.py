@@ -21,10 +21,12 @@ CHANCE_WEIGHT = 0.3
 """Weight of the latent where the program itself is a throw of dice: one throw is not the answer."""
 TEXTURE_WEIGHT = 2.0
 HUE_WEIGHT = 3.0
+POINT_WEIGHT = 8.0
+"""By which a pixel of a scene counts more, for each unit that it stands out."""
 
 
 class Distil:
-    """The distillation phase.
+    """The distillation phase, and the rival to it: a network that only ever learnt to arrive in one step.
 
     Args:
         examples: where batches come from.
@@ -32,9 +34,10 @@ class Distil:
         side: of a crop, pixels.
         scenes: pictures in a batch of scenes.
         shape: of scene pictures; None: several.
+        shares: how often each number of steps is unrolled.
+        name: of the checkpoint.
     """
 
-    name = "distil"
     rate = 6e-4
     warmup = 30
 
@@ -46,7 +49,11 @@ class Distil:
         *,
         scenes: int = 1,
         shape: tuple[int, int] | None = None,
+        shares: Mapping[int, float] = STEP_SHARES,
+        name: str = "distil",
     ) -> None:
+        self.name = name
+        self._shares = shares
         self._examples = examples
         self._wishes, self._side, self._scenes, self._shape = wishes, side, scenes, shape
 
@@ -56,7 +63,7 @@ class Distil:
             batch, kind = self._examples.scenes(self._scenes, self._shape), "scene_"
         else:
             batch, kind = self._examples.styles(self._wishes, 1, self._side), ""
-        loss, figures = _unrolled(model, batch, drawn_steps(STEP_SHARES))
+        loss, figures = _unrolled(model, batch, drawn_steps(self._shares))
         return loss, {f"{kind}{name}": value for name, value in figures.items()}
 
 
@@ -68,13 +75,14 @@ def _unrolled(model: NanoModel, batch: Batch, steps: int) -> tuple[Tensor, dict[
     trust = (1 - (1 - CHANCE_WEIGHT) * chance)[:, None, None, None]
     distance = (trust * (arrived - to_latent(batch.target)) ** 2).mean()
     fine = INEXACT_WEIGHT + (1 - INEXACT_WEIGHT) * batch.exact
-    painted, figures = _compare(student.paint(arrived, batch.noise), batch.target, fine)
+    points = POINT_WEIGHT * (1 - batch.present)
+    painted, figures = _compare(student.paint(arrived, batch.noise), batch.target, fine, points)
     return 2 * distance + painted, {f"latent{steps}": distance.item(), **figures}
 
 
-def _compare(made: Tensor, goal: Tensor, fine: Tensor) -> tuple[Tensor, dict[str, float]]:
+def _compare(made: Tensor, goal: Tensor, fine: Tensor, points: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The loss of a picture: pixels, hue, weave and texture."""
-    pixels, hue, weave = pixel_loss(made, goal, fine), hue_loss(made, goal), weave_loss(made, goal)
+    pixels, hue, weave = pixel_loss(made, goal, fine, points), hue_loss(made, goal), weave_loss(made, goal)
     texture = texture_loss(made, goal)
     figures = {"pixels": pixels, "texture": texture, "hue": hue, "weave": weave}
     loss = pixels + weave + TEXTURE_WEIGHT * texture + HUE_WEIGHT * hue

@@ -169,14 +169,14 @@ def scenes_named(model: NanoModel, judge: Evaluator) -> tuple[float, dict[str, s
     return _mean(right), mistakes
 
 
-def scenes_close(model: NanoModel) -> float:
+def scenes_close(model: NanoModel, steps: int = 4) -> float:
     """Mean PSNR in dB of every scene from words alone against its program with the same noise, two seeds each."""
     height, width = 176, 320
     empty, distances = torch.zeros(1, 3, height, width), []
     for scene in SCENES:
         for seed in (_SEED, _OTHER_SEED):
             wanted = draw(scene, 1, height, width, seeded_dice(seed, 1, height, width))
-            made = generate(model, [NAMES.get(scene, scene)], empty, with_camera=False, seed=seed)
+            made = generate(model, [NAMES.get(scene, scene)], empty, with_camera=False, seed=seed, steps=steps)
             distances.append(psnr(made, wanted))
     return _mean(distances)
 
@@ -236,8 +236,17 @@ def _distilled_rows(student: Scores, teacher: NanoModel, camera: Tensor) -> list
     ]
 
 
-def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = None) -> list[Figure]:
-    """The table; the teacher's rows only where its weights are given."""
+def _rival_rows(rival: NanoModel, camera: Tensor) -> list[Figure]:
+    return [
+        Figure(f"a network that only learnt one step: {_SCORES}", score(rival, camera, 1).line()),
+        Figure("the same: scenes against their program with the same noise, PSNR", f"{scenes_close(rival, 1):.1f} dB"),
+    ]
+
+
+def evaluate(
+    student: NanoModel, judge: Evaluator, teacher: NanoModel | None = None, rival: NanoModel | None = None
+) -> list[Figure]:
+    """The table; the rows of teacher and one-step rival only where their weights are given."""
     camera = held_out()
     wanted, again = targets(camera, _SEED), targets(camera, _OTHER_SEED)
     four, one = score(student, camera, 4), score(student, camera, 1)
@@ -261,6 +270,7 @@ def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = N
         Figure("the same against their program with the same noise, PSNR", f"{four.chance_psnr:.1f} dB"),
         Figure(f"1 step: {_SCORES}", one.line()),
         *([] if teacher is None else _distilled_rows(four, teacher, camera)),
+        *([] if rival is None else _rival_rows(rival, camera)),
         _judged(
             f"the judge names the style asked for, {len(style_prompts())} prompts, 2 pictures (the programs' own:"
             f" {program_share:.0%})",
@@ -275,7 +285,10 @@ def evaluate(student: NanoModel, judge: Evaluator, teacher: NanoModel | None = N
             "≥ 85%",
             scene_share >= 0.85,
         ),
-        Figure("scenes against their program with the same noise, PSNR", f"{scenes_close(student):.1f} dB"),
+        Figure(
+            "scenes against their program with the same noise, PSNR; in 1 step",
+            f"{scenes_close(student):.1f} dB; {scenes_close(student, 1):.1f} dB",
+        ),
         Figure("two seeds of a scene differ by", f"{seeds:.1f} levels"),
         _noise_row(student, camera),
         *(_pan_row(student, step) for step in _PANS),

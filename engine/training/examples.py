@@ -110,7 +110,7 @@ class Examples:
         """A prompt around `style` and `scene`, with words in any order and sometimes one that means nothing."""
         coloured = 0.85 if style in _COLOUR_NATIVE else 0.3 if style else 0.12
         colour = self._pick(tuple(COLOURS)) if self._chance(coloured) else ""
-        modifier = self._pick(tuple(MODIFIERS)) if self._chance(0.12) else ""
+        modifier = self._pick(tuple(MODIFIERS)) if self._chance(0.12 if style else 0.3) else ""
         if (scene, modifier) in {("city", "night"), ("stars", "night")}:
             modifier = ""
         if style == "nightvision" and self._chance(0.3):

@@ -26,6 +26,7 @@ _WORDS_FASTER = 2.5
 _KERNELS_FASTER = 3.0
 _WORD_LAYERS = (".words.", ".condition.", ".film.", ".layout.", ".grain.", ".code.")
 _REPORT_EVERY_S = 20.0
+_MOST_SKIPPED = 20
 
 
 class Phase(Protocol):
@@ -120,7 +121,7 @@ class _Run:
 
     def __init__(self, model: NanoModel, phase: Phase, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.model, self.step, self.spent = model, 0, 0.0
+        self.model, self.step, self.spent, self._skipped = model, 0, 0.0, 0
         self.average = copy.deepcopy(model).requires_grad_(requires_grad=False)
         self.optimisers = _optimisers(model, phase.rate)
         self._path = folder / f"{phase.name}.pt"
@@ -154,7 +155,11 @@ class _Run:
         self._path.with_suffix(".tmp").replace(self._path)
 
     def learn(self, phase: Phase, share: float, began: float) -> Mapping[str, float]:
-        """One step at `share` of the budget; returns the phase's figures."""
+        """One step at `share` of the budget; returns the phase's figures.
+
+        Raises:
+            FloatingPointError: many steps in a row came to nothing; what was learnt before is in the checkpoint.
+        """
         rate = _rate(phase, share, self.step)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
@@ -163,12 +168,22 @@ class _Run:
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.spent = _share(self.model, now() - began)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.step += 1
+        if not torch.isfinite(norm):
+            return self._skip(numbers)
+        self._skipped = 0
         for optimiser in self.optimisers.values():
             optimiser.step()
-        self.step += 1
         _average(self.average, self.model, self.step, share)
-        return numbers
+        return {**numbers, "skipped": 0.0}
+
+    def _skip(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
+        """One gradient that is not finite would end everything that was learnt; the step is left out, and counted."""
+        self._skipped += 1
+        if self._skipped == _MOST_SKIPPED:
+            raise FloatingPointError(f"{_MOST_SKIPPED} gradients in a row were not finite; the last figures: {numbers}")
+        return {**{name: value for name, value in numbers.items() if math.isfinite(value)}, "skipped": 1.0}
 
 
 def _report(name: str, run: _Run, budget: float, figures: Mapping[str, list[float]]) -> str:

@@ -24,14 +24,23 @@ def pyramid(picture: Tensor, levels: int = 3) -> list[Tensor]:
     return [*bands, picture]
 
 
-def pixel_loss(made: Tensor, target: Tensor, fine: Tensor) -> Tensor:
+def standing_out(picture: Tensor) -> Tensor:
+    """How far each pixel is from the mean of the 9 x 9 around it, `[B, 1, H, W]` in 0..1."""
+    around = F.avg_pool2d(picture, 9, 1, 4, count_include_pad=False)
+    return (picture - around).abs().amax(1, keepdim=True)
+
+
+def pixel_loss(made: Tensor, target: Tensor, fine: Tensor, points: Tensor | None = None) -> Tensor:
     """L1 on pixels and on four Laplacian levels; `fine` `[B]` weighs pixels and the two finest levels of each row.
 
-    The outermost pixels count three times: there every convolution sees an edge that the program does not.
+    The outermost pixels count three times: there every convolution sees an edge that the program does not. What stands
+    out of the target counts more by `points` `[B]`: a star is a pixel in a hundred, and its mean error is nothing.
     """
     weights = fine[:, None, None, None]
     rim = torch.full((1, 1, *made.shape[-2:]), _RIM_WEIGHT)
     rim[..., _RIM:-_RIM, _RIM:-_RIM] = 1
+    if points is not None:
+        rim = rim * (1 + points[:, None, None, None] * standing_out(target))
     loss = ((made - target).abs() * weights * rim).mean()
     for level, (ours, theirs) in enumerate(zip(pyramid(made), pyramid(target), strict=True)):
         difference = (ours - theirs).abs()

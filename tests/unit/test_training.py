@@ -1,10 +1,12 @@
 """The trainer: programs, batches, losses, and a toy run that ends in a model that loads."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from liveglass.engine.models.nano import vocabulary
 from liveglass.engine.models.nano.adapter import load_nano
@@ -15,6 +17,7 @@ from liveglass.engine.training.dice import Dice, noises
 from liveglass.engine.training.evaluate import style_prompts
 from liveglass.engine.training.evaluator import stored_evaluator
 from liveglass.engine.training.examples import Examples
+from liveglass.engine.training.loop import Settings, fit
 from liveglass.engine.training.losses import pixel_loss, pyramid, texture_loss, weave_loss
 from liveglass.engine.training.measures import noise_gain, pan_error
 from liveglass.engine.training.muon import orthogonal
@@ -209,11 +212,36 @@ def test_a_toy_run_trains_distils_resumes_and_loads(tmp_path: Path, capfd: pytes
     lines = capfd.readouterr().out
     assert "ETA" in lines
     assert "estimate" in lines
+    assert cli.main(["rival", *options]) == 0
+    assert (tmp_path / "rival.pt").exists()
+    capfd.readouterr()
     assert cli.main(["teacher", *options]) == 0
     assert "resumes at step" in capfd.readouterr().out
     adapter, device = load_nano(device="cpu", folder=tmp_path / "model")
     assert device == "cpu"
     assert adapter.spec.name == "nano"
+
+
+class Poisoned:
+    """A phase whose every other loss is not a number."""
+
+    name, rate, warmup = "poisoned", 1e-3, 1
+
+    def loss(self, model: NanoModel, step: int) -> tuple[Tensor, dict[str, float]]:
+        loss = sum((parameter.square().mean() for parameter in model.parameters()), torch.zeros(()))
+        loss = loss * (math.nan if step % 2 else 1.0)
+        return loss, {"figure": loss.item()}
+
+
+def test_a_step_that_is_not_a_number_is_left_out(tmp_path: Path) -> None:
+    model = NanoModel(NanoConfig(denoiser_widths=(16, 16, 16), painter_widths=(16, 16, 16)))
+    before = sum(float(parameter.detach().square().sum()) for parameter in model.parameters())
+    told: list[str] = []
+    average = fit(model, Poisoned(), Settings(tmp_path, 0.3), told.append)
+    after = sum(float(parameter.square().sum()) for parameter in average.parameters())
+    assert after < before
+    assert "skipped 0." in told[-1]
+    assert "nan" not in told[-1]
 
 
 def test_learning_lowers_the_loss_of_a_single_batch() -> None:

@@ -28,6 +28,8 @@ _FALLS_SLOW = 20_480
 """Elements of an input of one row up to which torch passes oneDNN by on a CPU, and is a third slower for it."""
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 _PHASE_CHANNELS = 32
+_RARE = (2.4, 2.9)
+"""Deviations of the noise from which a point of light begins; a cell in 120 and one in 540."""
 
 
 class Features(NamedTuple):
@@ -106,6 +108,15 @@ def phases(height: int, width: int) -> Tensor:
     planes = [f(wave) for wave in waves for f in (torch.cos, torch.sin)]
     planes += [(torch.remainder(rows, 16) < 1).float(), (torch.remainder(columns, 16) < 1).float()]
     return F.pixel_unshuffle(torch.stack(planes)[None], 2)
+
+
+def sparks(noise: Tensor) -> Tensor:
+    """Where noise `[B, C, h, w]` is rare, in 0..1: `[B, 2 * C, h, w]`.
+
+    Stars and lamps lie there. A network would have to find the threshold for each of its 64 kinds of pixels by itself,
+    from one cell in hundreds, and what it finds last shows as a grid.
+    """
+    return torch.cat([((noise - level) * 2).clamp(0, 1) for level in _RARE], 1)
 
 
 def layout_basis(places: Tensor) -> Tensor:
@@ -234,7 +245,7 @@ class Texture(nn.Module):
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.fine = PromptConv(TEXTURE_CHANNELS + _PHASE_CHANNELS, width)
+        self.fine = PromptConv((1 + len(_RARE)) * TEXTURE_CHANNELS + _PHASE_CHANNELS, width)
         self.coarse = PromptConv(TEXTURE_CHANNELS + 2, width)
         self.spread = PromptConv(width, width, dilation=2)
         self.leave = PromptConv(width, channels, dilation=2)
@@ -246,7 +257,7 @@ class Texture(nn.Module):
         broad = torch.cat([F.avg_pool2d(noise, 4) * 4, places.expand(len(noise), -1, -1, -1)], 1)
         broad = F.relu(self.coarse(broad, self.coarse.kernel(code)))
         broad = F.interpolate(broad, size=(height, width), mode="bilinear", align_corners=False)
-        hidden = F.relu(self.fine(torch.cat([noise, patterns], 1), self.fine.kernel(code)) + broad)
+        hidden = F.relu(self.fine(torch.cat([noise, patterns, sparks(noise)], 1), self.fine.kernel(code)) + broad)
         hidden = hidden + F.relu(self.spread(hidden, self.spread.kernel(code)))
         result: Tensor = self.leave(hidden, self.leave.kernel(code))
         return result
