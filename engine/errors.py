@@ -9,8 +9,7 @@
     ├── TokenRefused          no token, or one that is wrong or over
     ├── NotAllowed            a good token for less than this · OriginRefused · CameraNotVisible
     ├── NoSuchSession         · NoSuchPeer
-    ├── NotAvailable          this build or this model does not have it
-    ├── WeightsRefused        a checkpoint that is damaged, unsafe or too large
+    ├── NotAvailable          this build or this model does not have it · WeightsRefused
     ├── PublisherReplaced     a newer publisher took over
     ├── Flood                 more messages than anybody sends on purpose
     ├── Unavailable           not now; trying again helps
@@ -192,7 +191,7 @@ class NotAvailable(LiveglassError):
     default_hint = "See the release notes for what this version has."
 
 
-class WeightsRefused(LiveglassError):
+class WeightsRefused(NotAvailable):
     """A checkpoint that is damaged, of another shape, too large for this machine, or a pickle."""
 
     code = "weights_refused"

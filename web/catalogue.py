@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable, WeightsRefused
+from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
 from liveglass.engine.listing import list_models
 from liveglass.engine.models import registry
 from liveglass.engine.models.diffusion.presets import PRESETS, Preset
@@ -42,7 +42,7 @@ def is_on_disk(name: str, models_dir: Path) -> bool:
         return folder is not None and any(folder.glob("*.safetensors"))
     try:
         registry.check(name, models_dir)
-    except (NotAvailable, WeightsRefused):
+    except NotAvailable:
         return False
     return True
 
