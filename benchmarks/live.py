@@ -13,7 +13,7 @@ import itertools
 import time
 
 import psutil
-from machine import describe, histogram_quantile, quantile, save, table
+from machine import cpu_seconds, describe, histogram_quantile, quantile, save, table
 
 from liveglass.engine.frame import FrameKind, Size
 from liveglass.engine.stream.sample import Sample
@@ -68,9 +68,9 @@ async def watch(
             if frame.kind in PAINTED:
                 break
         frames.clear()
-        server_cpu = running.process.cpu_times()
+        server_cpu = cpu_seconds(running.process)
         worker = running.worker()
-        worker_cpu = worker.cpu_times() if worker else None
+        worker_cpu = cpu_seconds(worker) if worker else 0.0
         before, started = running.metrics(), time.perf_counter()
         steering = asyncio.create_task(steer()) if prompts else None
         async for frame in live.frames():
@@ -80,16 +80,14 @@ async def watch(
                 break
         took = time.perf_counter() - started
         after, stats = running.metrics(), await live.stats()
-        cpu = running.process.cpu_times()
         figures: dict[str, object] = {
             "seconds": took,
-            "server_cpu": (cpu.user + cpu.system - server_cpu.user - server_cpu.system) / took,
+            "server_cpu": (cpu_seconds(running.process) - server_cpu) / took,
             "server_mb": running.process.memory_info().rss / 2**20,
         }
         with contextlib.suppress(psutil.NoSuchProcess):  # where it was killed on purpose
-            if worker and worker_cpu:
-                now = worker.cpu_times()
-                figures["worker_cpu"] = (now.user + now.system - worker_cpu.user - worker_cpu.system) / took
+            if worker:
+                figures["worker_cpu"] = (cpu_seconds(worker) - worker_cpu) / took
                 figures["worker_mb"] = worker.memory_info().rss / 2**20
         for task in (camera, steering):
             if task:

@@ -44,6 +44,12 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time that a process has taken, without its children."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
 def quantile(ordered: list[float], q: float) -> float:
     """The `q` quantile of an ascending list, linear between neighbours."""
     at = q * (len(ordered) - 1)

@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
-from machine import describe, plot, quantile, save, table
+from machine import cpu_seconds, describe, plot, quantile, save, table
 from websockets.asyncio.client import connect as open_socket
 
 from liveglass.engine.frame import Pixels, Size
@@ -321,10 +321,9 @@ def our_server(ms: float) -> Iterator[tuple[str, psutil.Process]]:
         yield running.url, running.process
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Of a process and its children."""
-    family = [process, *process.children(recursive=True)]
-    return sum(sum(one.cpu_times()[:2]) for one in family)
+def family_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and its children."""
+    return sum(cpu_seconds(one) for one in [process, *process.children(recursive=True)])
 
 
 def ways(fastrtc: str | None) -> dict[str, tuple[Callable[[float], Any], Callable[..., Any]]]:
@@ -346,9 +345,9 @@ def measure(start: Callable[[float], Any], go: Callable[..., Any], ms: float, se
     """One way with one model."""
     camera, viewer = Camera(), Viewer()
     with start(ms) as (url, process):
-        before = cpu_seconds(process)
+        before = family_seconds(process)
         codec = asyncio.run(go(url, camera, viewer, seconds))
-        used = (cpu_seconds(process) - before) / seconds
+        used = (family_seconds(process) - before) / seconds
     return {**judge(viewer, camera.shown_at, seconds), "cpu": used, "codec": codec}
 
 

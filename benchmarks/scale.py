@@ -14,7 +14,7 @@ import time
 
 import psutil
 from crowd import Crowd
-from machine import describe, histogram_quantile, plot, save, table
+from machine import cpu_seconds, describe, histogram_quantile, plot, save, table
 
 from liveglass.web.chaos.server import Server, server
 
@@ -43,7 +43,7 @@ async def measure(running: Server, crowd: Crowd, seconds: float) -> dict[str, fl
         watcher.glance()
     worker, here = running.worker(), psutil.Process(os.getpid())
     family = {"server": running.process, "clients": here, **({"worker": worker} if worker else {})}
-    used = {name: sum(process.cpu_times()[:2]) for name, process in family.items()}
+    used = {name: cpu_seconds(process) for name, process in family.items()}
     before, began = await asyncio.to_thread(running.metrics), time.perf_counter()
     await asyncio.sleep(seconds)
     after, took = await asyncio.to_thread(running.metrics), time.perf_counter() - began
@@ -58,7 +58,7 @@ async def measure(running: Server, crowd: Crowd, seconds: float) -> dict[str, fl
         "missed": sum(value - before.get(name, 0) for name, value in after.items() if name.startswith(MISSED)),
         "late_p99_ms": 1000 * histogram_quantile(before, after, "liveglass_lateness_seconds", handed, 0.99),
         "age_ms": max(glance.age_ms for glance in glances),
-        **{name: (sum(process.cpu_times()[:2]) - used[name]) / took for name, process in family.items()},
+        **{name: (cpu_seconds(process) - used[name]) / took for name, process in family.items()},
     }
 
 

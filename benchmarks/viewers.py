@@ -26,7 +26,7 @@ from typing import Any
 
 import httpx
 import psutil
-from machine import describe, save, table
+from machine import cpu_seconds, describe, save, table
 from playwright.async_api import async_playwright
 from websockets.asyncio.client import connect as open_socket
 
@@ -214,10 +214,10 @@ async def cost(running: Server, viewers: Viewers, count: int, seconds: float) ->
             await asyncio.sleep(0.1)
         await asyncio.sleep(SETTLE_S)
         seen, before, began = await viewers.read(), running.metrics(), time.perf_counter()
-        cpu, threads = running.process.cpu_times(), thread_times(running.process)
+        cpu, threads = cpu_seconds(running.process), thread_times(running.process)
         await asyncio.sleep(seconds)
         took = time.perf_counter() - began
-        now, now_threads = running.process.cpu_times(), thread_times(running.process)
+        now, now_threads = cpu_seconds(running.process), thread_times(running.process)
         after = running.metrics()
         counts = [late - early for early, late in zip(seen, await viewers.read(), strict=True)]
     fps = [got / took for got in counts]
@@ -229,7 +229,7 @@ async def cost(running: Server, viewers: Viewers, count: int, seconds: float) ->
     spent = {name: (value - threads.get(name, 0.0)) / took for name, value in now_threads.items()}
     return Cost(
         viewers=count,
-        cpu=(now.user + now.system - cpu.user - cpu.system) / took,
+        cpu=(now - cpu) / took,
         threads=dict(sorted(spent.items(), key=lambda item: -item[1])[:4]),
         encodes_a_slot=(after.get(ENCODES, 0.0) - before.get(ENCODES, 0.0)) / slots,
         fps=fps,

@@ -86,6 +86,11 @@ class ControlState(msgspec.Struct, frozen=True):
     apply: Apply = "all"
     transition_ms: int = 0
 
+    @property
+    def spoken(self) -> tuple[Prompt, ...]:
+        """The prompts that say something: with words, and with a weight."""
+        return tuple(prompt for prompt in self.prompts if prompt.weight and prompt.text.strip())
+
     def patched(self, patch: ControlPatch) -> "ControlState":
         """The next version, with `patch` laid over this one.
 

@@ -7,7 +7,7 @@ model in `model/` (and wherever `--export` says).
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.multiprocessing.spawn import start_processes
 
 from liveglass.engine.models.nano.model import NanoConfig, NanoModel
-from liveglass.engine.training.distil import Distil
+from liveglass.engine.training.distil import STEP_SHARES, Distil
 from liveglass.engine.training.evaluate import evaluate, table
 from liveglass.engine.training.evaluator import stored_evaluator
 from liveglass.engine.training.examples import Examples
@@ -114,8 +114,14 @@ def _fit(
     return average
 
 
-def _fresh(*steps: int) -> NanoModel:
-    laid: NanoModel = NanoModel(NanoConfig(trained_steps=steps)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
+def _fresh(arguments: argparse.Namespace, *steps: int) -> NanoModel:
+    """A model that has learnt nothing, from the run's seed."""
+    torch.manual_seed(arguments.seed)
+    return _laid(NanoModel(NanoConfig(trained_steps=steps)))
+
+
+def _laid(model: NanoModel) -> NanoModel:
+    laid: NanoModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
     return laid
 
 
@@ -149,33 +155,31 @@ def _size(arguments: argparse.Namespace) -> Size:
 def _teach(arguments: argparse.Namespace, seconds: float) -> None:
     size = _size(arguments)
     examples = _examples(arguments, size, 0)
-    torch.manual_seed(arguments.seed)
-    _train(arguments, _fresh(4), Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
+    _train(arguments, _fresh(arguments, 4), Teacher(examples, size.wishes, size.side, size.scenes, size.shape), seconds)
 
 
 def _stored(checkpoint: Path) -> NanoModel:
     """The average that a phase of training kept, on the default device."""
     model = NanoModel()
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
-    laid: NanoModel = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stubs lack it
-    return laid
+    return _laid(model)
+
+
+def _unrolled(arguments: argparse.Namespace, shares: Mapping[int, float], name: str) -> Distil:
+    size = _size(arguments)
+    examples = _examples(arguments, size, 1)
+    return Distil(examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape, shares=shares, name=name)
 
 
 def _distil(arguments: argparse.Namespace, seconds: float) -> None:
-    size = _size(arguments)
-    examples = _examples(arguments, size, 1)
-    student = _stored(arguments.start or arguments.run / f"{Teacher.name}.pt")
-    phase = Distil(examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape)
-    _train(arguments, student, phase, seconds)
+    phase = _unrolled(arguments, STEP_SHARES, "distil")
+    _train(arguments, _stored(arguments.start or arguments.run / f"{Teacher.name}.pt"), phase, seconds)
 
 
 def _rival(arguments: argparse.Namespace, seconds: float) -> None:
     """The same network, trained from nothing for one step alone: what few steps are compared with."""
-    size = _size(arguments)
-    examples = _examples(arguments, size, 1)
-    torch.manual_seed(arguments.seed)
-    phase = Distil(examples, size.wishes, size.side, scenes=size.scenes, shape=size.shape, shares={1: 1.0}, name=RIVAL)
-    _fit(arguments, _fresh(1), phase, seconds)
+    phase = _unrolled(arguments, {1: 1.0}, RIVAL)
+    _fit(arguments, _fresh(arguments, 1), phase, seconds)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

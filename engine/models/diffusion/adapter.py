@@ -17,7 +17,7 @@ from torch import Tensor
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
-from liveglass.engine.models.diffusion.arena import Arena, Shape
+from liveglass.engine.models.diffusion.arena import ROW, Arena, Shape
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.schedules import Scheduler
 from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
@@ -51,6 +51,11 @@ class Wish(NamedTuple):
     negative: Words
     guidance: float
 
+    @property
+    def sides(self) -> tuple[Words, ...]:
+        """What the network is told in one pass: the prompt, and beside it the negative prompt where that counts."""
+        return (self.words, self.negative) if self.guidance > 1 else (self.words,)
+
 
 class Networks:
     """The three stages of a cohort, as functions of its arena and its rows.
@@ -74,7 +79,7 @@ class Networks:
     def denoise(self, arena: Arena, rows: Tensor, step: int, *, guided: bool) -> None:
         """One pass: x <- a x + b F(c_in x, t) + s noise; guided, F is told prompt and negative prompt apart."""
         latent = arena.latent[rows]
-        _, scale, keep, take, fresh = arena.table[rows, step].view(-1, 5, 1, 1, 1).unbind(1)
+        _, scale, keep, take, fresh = arena.table[rows, step].view(-1, ROW, 1, 1, 1).unbind(1)
         given = (latent * scale).to(self._type)
         if guided:
             # Two rows of one pass: with the prompt and with the negative prompt.
@@ -103,14 +108,14 @@ class _Lane:
     arena: Arena
     row: int
     wish: Wish | None = None
-    strength: float = 0.0
-    steps: int = 0
+    schedule: Schedule | None = None
+    noise: NDArray[np.float32] | None = None
     has_source: bool = True
 
     @property
     def is_guided(self) -> bool:
         """Whether its passes have two rows."""
-        return self.wish is not None and self.wish.guidance > 1
+        return self.wish is not None and len(self.wish.sides) > 1
 
 
 class DiffusionAdapter:
@@ -154,9 +159,9 @@ class DiffusionAdapter:
     def encode_control(self, control: ControlState) -> Cond:
         """Prompt and negative prompt, encoded: a `Wish`."""
         text = self._parts.text
-        guidance = control.params.guidance if self.spec.guidance == "cfg" else 1.0
+        guidance = self._guidance(control)
         negative = text.encode(control.negative) if guidance > 1 else self._blank
-        return Wish(weighted(text, control.prompts), negative, guidance)
+        return Wish(weighted(text, control.spoken), negative, guidance)
 
     def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
         """The wish `progress` (0 to 1) of the way from `a` to `b`."""
@@ -165,7 +170,7 @@ class DiffusionAdapter:
 
     def schedule(self, control: ControlState) -> Schedule:
         """The passes of a frame that is made from a source."""
-        return self._parts.scheduler(control.params.strength, self._steps(control), has_source=True)
+        return self._parts.scheduler(control.params.strength, control.params.steps, has_source=True)
 
     def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:
         """Noise for the start and after each pass, float32 [passes + 1, channels, height, width]."""
@@ -174,25 +179,24 @@ class DiffusionAdapter:
 
     def write(self, lane: int, cond: Cond, schedule: Schedule, noise: NDArray[np.float32], strength: float) -> None:
         """Put a control version into its lane."""
-        place = self._lanes[lane]
-        place.wish, place.strength, place.steps = cond, strength, schedule.steps
-        unet, wish = self._parts.unet, place.wish
-        memories = [unet.remember(words) for words in (wish.words, wish.negative)[: 1 + (wish.guidance > 1)]]
-        place.arena.write_words(place.row, memories)
+        place, wish = self._lanes[lane], cond
+        place.wish, place.schedule = wish, schedule
+        place.arena.write_words(place.row, [self._parts.unet.remember(words) for words in wish.sides])
         place.arena.guidance[place.row] = wish.guidance
-        place.arena.write_noise(place.row, noise)
+        if place.noise is not noise:  # a transition writes its words for every frame, and the same noise each time
+            place.noise = noise
+            place.arena.write_noise(place.row, noise)
         self._write_schedule(place)
 
     def _write_schedule(self, place: _Lane) -> None:
         """The passes of a lane, which are others without a source."""
-        wish = place.wish
-        if wish is None:
+        schedule = place.schedule
+        if place.wish is None or schedule is None:
             raise RuntimeError("a lane is written before it begins")
-        schedule = self._parts.scheduler(place.strength, place.steps, has_source=place.has_source)
+        if not place.has_source:
+            schedule = self._parts.scheduler(1.0, schedule.steps, has_source=False)
         times = torch.tensor([row[0] for row in schedule.rows], device=self._device)
-        embeddings = [
-            self._parts.unet.embed(times, words, place.arena.shape.inner) for words in (wish.words, wish.negative)
-        ]
+        embeddings = [self._parts.unet.embed(times, words, place.arena.shape.inner) for words in place.wish.sides]
         place.arena.write_schedule(place.row, schedule, embeddings)
 
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
@@ -223,19 +227,15 @@ class DiffusionAdapter:
 
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal sizes, passes and kinds of guidance share a pass."""
-        return (size.width, size.height, self._steps(control), self._is_guided(control))
+        return (size.width, size.height, control.params.steps, self._guidance(control) > 1)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
         places = [self._lanes[lane] for lane in lanes]
         return places[0].arena, torch.tensor([place.row for place in places], device=self._device)
 
-    def _steps(self, control: ControlState) -> int:
-        """Step counts between the valid ones take the next lower one."""
-        valid = self.spec.valid_steps
-        return max((count for count in valid if count <= control.params.steps), default=min(valid))
-
-    def _is_guided(self, control: ControlState) -> bool:
-        return self.spec.guidance == "cfg" and control.params.guidance > 1
+    def _guidance(self, control: ControlState) -> float:
+        """As asked for, where the model knows guidance."""
+        return control.params.guidance if self.spec.guidance == "cfg" else 1.0
 
     def _shape(self, size: Size) -> Shape:
         width, height = working_size(size.width, size.height, self.spec.inner_pixels, _UNIT)

@@ -1,7 +1,7 @@
 """Memory of all lanes of one picture size: every tensor has one address for good, so that passes can be captured.
 
 A lane is a control version of a session: what it needs is written into its row of each tensor; a cohort is a list of
-rows. One more row than there are lanes is nobody's: it fills a cohort up to a captured size.
+rows.
 """
 
 from collections.abc import Sequence
@@ -48,19 +48,19 @@ class Arena:
 
     def __init__(self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words) -> None:
         device, dtype = blank.tokens.device, blank.tokens.dtype
-        rows, height, width = lanes + 1, shape.size.height, shape.size.width
-        self.shape, self.lanes, self.nobody = shape, lanes, lanes
-        self.pixels = torch.zeros(rows, height, width, 3, dtype=torch.uint8, device=device)
+        height, width = shape.size.height, shape.size.width
+        self.shape, self.lanes = shape, lanes
+        self.pixels = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=device)
         self.made = torch.zeros_like(self.pixels)
-        self.latent = torch.zeros(rows, *shape.latent, device=device)
-        self.noise = torch.zeros(rows, shape.passes + 1, *shape.latent, device=device)
-        self.start = torch.zeros(rows, 2, device=device)
-        self.table = torch.zeros(rows, shape.passes, ROW, device=device)
-        self.guidance = torch.ones(rows, device=device)
+        self.latent = torch.zeros(lanes, *shape.latent, device=device)
+        self.noise = torch.zeros(lanes, shape.passes + 1, *shape.latent, device=device)
+        self.start = torch.zeros(lanes, 2, device=device)
+        self.table = torch.zeros(lanes, shape.passes, ROW, device=device)
+        self.guidance = torch.ones(lanes, device=device)
         embedding = unet.embed(torch.zeros(shape.passes, device=device), blank, shape.inner)
-        self.embedding = torch.zeros(rows, 2, *embedding.shape[1:], dtype=dtype, device=device)
+        self.embedding = torch.zeros(lanes, 2, *embedding.shape[1:], dtype=dtype, device=device)
         self.memory = tuple(
-            torch.zeros(rows, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
+            torch.zeros(lanes, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
         )
         is_cuda = device.type == "cuda"
         self._into = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)

@@ -3,7 +3,7 @@
 Weights are safetensors and nothing else: a pickle runs whatever its author wrote.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -31,18 +31,14 @@ def find(preset: Preset, models_dir: Path) -> Files:
     Raises:
         NotAvailable: something is not there; says what, and how to get it.
     """
-    found = {repository: _folder(repository, models_dir) for repository in preset.repositories}
-    missing = [repository.name for repository, folder in found.items() if folder is None]
+    found = {one: folder for one in preset.repositories if (folder := _folder(one, models_dir)) is not None}
+    missing = [one.name for one in preset.repositories if one not in found]
     if missing:
         raise NotAvailable(
             f"{preset.name} needs {', '.join(missing)}, which is neither in {models_dir} nor in the hub's cache.",
             hint=f"liveglass models get {preset.name} fetches it, or put it into {models_dir / missing[0]}.",
         )
-    lora = None if preset.lora is None else found[preset.lora]
-    base, codec = found[preset.base], found[preset.codec]
-    if base is None or codec is None:
-        raise AssertionError("missing folders were refused before")
-    return Files(base, codec, lora)
+    return Files(found[preset.base], found[preset.codec], None if preset.lora is None else found[preset.lora])
 
 
 def _folder(repository: Repository, models_dir: Path) -> Path | None:
@@ -95,17 +91,13 @@ def weights(folder: Path) -> Path:
     found = sorted(folder.glob("*.safetensors"), key=lambda path: (".fp16." not in path.name, path.name))
     if found:
         return found[0]
-    pickles = [path.name for path in _files(folder) if path.suffix in _PICKLES]
+    pickles = [path.name for path in folder.glob("*") if path.suffix in _PICKLES]
     if pickles:
         raise WeightsRefused(
             f"{folder} holds {pickles[0]}, a pickle, which runs whatever its author wrote.",
             hint="Get the safetensors of the same model.",
         )
     raise WeightsRefused(f"There are no weights in {folder}.", hint="Fetch the model again.")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else iter(())
 
 
 def _tensor_bytes(path: Path) -> int:

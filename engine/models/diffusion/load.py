@@ -73,10 +73,10 @@ def load_preset(
 
 
 def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Parts:
-    unet: Any = UNet2DConditionModel.from_pretrained(files.base / "unet", **_how(files.base / "unet", kind), **_WHOLE)
+    unet = _read(UNet2DConditionModel, files.base / "unet", kind, **_WHOLE)
     if files.lora is not None:
         lora.fuse(unet, checkpoint.weights(files.lora), 1.0)
-    codec = AutoencoderTiny.from_pretrained(files.codec, **_how(files.codec, kind), **_WHOLE)
+    codec = _read(AutoencoderTiny, files.codec, kind, **_WHOLE)
     laid = {"device": device, "memory_format": torch.channels_last}
     return Parts(
         preset_spec(preset),
@@ -87,19 +87,21 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
     )
 
 
-def _how(folder: Path, kind: torch.dtype) -> dict[str, Any]:
-    """How a part is read from its folder: safetensors, nothing from a network, the file that was looked at."""
+def _read(part: Any, folder: Path, kind: torch.dtype, **more: Any) -> Any:  # noqa: ANN401 - any class of theirs
+    """A network from its folder: safetensors, nothing from a network, the file that was looked at."""
     variant = "fp16" if ".fp16." in checkpoint.weights(folder).name else None
-    return {"torch_dtype": kind, "use_safetensors": True, "local_files_only": True, "variant": variant}
+    return part.from_pretrained(
+        folder, torch_dtype=kind, use_safetensors=True, local_files_only=True, variant=variant, **more
+    )
 
 
 def _text(preset: Preset, base: Path, kind: torch.dtype) -> TextEncoder:
     first = CLIPTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    model = CLIPTextModel.from_pretrained(base / "text_encoder", **_how(base / "text_encoder", kind))
+    model = _read(CLIPTextModel, base / "text_encoder", kind)
     if preset.family == "sd":
         return ClipText(first, model)
     second = CLIPTokenizer.from_pretrained(base / "tokenizer_2", local_files_only=True)
-    other = CLIPTextModelWithProjection.from_pretrained(base / "text_encoder_2", **_how(base / "text_encoder_2", kind))
+    other = _read(CLIPTextModelWithProjection, base / "text_encoder_2", kind)
     return TwoClipTexts((first, second), (model, other))
 
 

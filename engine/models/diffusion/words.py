@@ -1,5 +1,6 @@
 """Text encoders of the Stable Diffusion families: words in, what a U-Net takes out. Runs in the worker process."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -10,12 +11,12 @@ from liveglass.engine.control import Prompt
 from liveglass.engine.models.diffusion.unet import Words
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(nn.Module, ABC):
     """Turns one text into one row."""
 
+    @abstractmethod
     def encode(self, text: str) -> Words:
         """`text` as one row; longer texts are cut at the encoder's length, as the family does."""
-        raise NotImplementedError
 
 
 class ClipText(TextEncoder):
@@ -64,11 +65,10 @@ def _place(model: nn.Module) -> torch.device:
 
 def weighted(encoder: TextEncoder, prompts: Sequence[Prompt]) -> Words:
     """Several prompts as one row: their rows by their weights, which add up to 1 without their signs."""
-    wanted = [prompt for prompt in prompts if prompt.weight and prompt.text.strip()]
-    if not wanted:
+    if not prompts:
         return encoder.encode("")
-    total = sum(abs(prompt.weight) for prompt in wanted)
-    rows = [(prompt.weight / total, encoder.encode(prompt.text)) for prompt in wanted]
+    total = sum(abs(prompt.weight) for prompt in prompts)
+    rows = [(prompt.weight / total, encoder.encode(prompt.text)) for prompt in prompts]
     tokens = sum((share * words.tokens for share, words in rows), torch.zeros(()))
     pooled = [share * words.pooled for share, words in rows if words.pooled is not None]
     return Words(tokens, sum(pooled, torch.zeros(())) if pooled else None)

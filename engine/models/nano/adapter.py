@@ -106,7 +106,7 @@ class NanoAdapter:
     @torch.inference_mode()
     def encode_control(self, control: ControlState) -> Cond:
         """The prompts as one vector, `float32 [1, 64]`: their vectors weighted by weight; zeros without words."""
-        wanted = [prompt for prompt in control.prompts if prompt.weight and prompt.text.strip()]
+        wanted = control.spoken
         if not wanted:
             return torch.zeros(1, self._model.words.embedding_dim, device=self._device)
         weights = torch.tensor([prompt.weight for prompt in wanted], device=self._device)
