@@ -1,9 +1,10 @@
-"""Which of two flows to believe at each point, or none: by how well the camera's own picture is foretold; pure.
+"""Which of two flows to believe at each point, or neither: by how well the camera's own picture is foretold; pure.
 
 A flow that moves the older camera picture onto the newest one will move the generated picture, too. No pixel of the
 camera enters the picture: it is only measured against itself.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -23,23 +24,49 @@ _WRONG = 12.0
 _WELL_FORETOLD = 0.01
 """Where no more of the picture than that is wrong by the steps, the direct flow is not looked for: it is a third of the
 time of a slot."""
+_EDGE_SIGMA = 1.5
+"""By which one way fades into the next: a hard edge between two of them tears what it crosses."""
 
 Error = NDArray[np.float32]
+Places = NDArray[np.bool_]
+
+
+class Way(NamedTuple):
+    """One flow, and where it is believed.
+
+    Attributes:
+        flow: float32 [h, w, 2]; None: nothing moves.
+        share: by how much it covers the ways before it, float32 [h, w] in 0..1, with soft edges.
+        is_best: where it is the best of all, bool [h, w].
+    """
+
+    flow: Flow | None
+    share: NDArray[np.float32]
+    is_best: Places
 
 
 class Choice(NamedTuple):
-    """A flow from the newest camera picture to an older one, as far as it can be believed.
+    """How the newest camera picture comes from an older one, as far as that can be believed.
 
     Attributes:
-        flow: float32 [h, w, 2].
+        ways: one over the other; without those that are best nowhere.
         is_cut: nothing foretells the newest picture: it shows something else.
         doubt: share of the points where even the best flow is wrong by more than 12 levels, 0..1; it tells how good
             the moved picture will be (rank correlation with its true error 0.66 to 0.93).
     """
 
-    flow: Flow
+    ways: Sequence[Way]
     is_cut: bool
     doubt: float
+
+    @property
+    def flow(self) -> Flow:
+        """The best flow at each point, float32 [h, w, 2]."""
+        flow = np.zeros((*self.ways[0].is_best.shape, 2), np.float32)
+        for way in self.ways:
+            if way.flow is not None:
+                cv2.copyTo(way.flow, way.is_best.view(np.uint8), flow)
+        return flow
 
 
 def choose(motion: CameraMotion, newest: View, older: View, composed: Flow | None) -> Choice:
@@ -49,19 +76,26 @@ def choose(motion: CameraMotion, newest: View, older: View, composed: Flow | Non
         composed: the one put together from steps; None where there are not all of them.
     """
     flow, moving_error = composed, None if composed is None else _error(motion, newest, older, composed)
+    direct, takes_direct = None, np.zeros(newest.grey.shape, np.bool_)
     if flow is None or moving_error is None or (moving_error > _WRONG).mean() > _WELL_FORETOLD:
         direct = motion.direct(newest.grey, older.grey)
         direct_error = _error(motion, newest, older, direct)
         if flow is None or moving_error is None:
             flow, moving_error = direct, direct_error
         else:
-            flow = np.where((moving_error < direct_error)[..., None], flow, direct)
+            takes_direct = direct_error < moving_error
             moving_error = np.minimum(moving_error, direct_error)
     still_error = _smooth(cv2.absdiff(older.colour, newest.colour), _FINE_SIGMA)
     stays = (still_error <= moving_error) | (_broad(moving_error) > _STAND_STILL * _broad(still_error))
-    flow = np.where(stays[..., None], np.float32(0), flow)
     best = np.where(stays, still_error, moving_error)
-    return Choice(flow, bool(best.mean() > _CUT), float((best > _WRONG).mean()))
+    moves = ~stays
+    places = ((flow, moves & ~takes_direct), (direct, moves & takes_direct), (None, stays))
+    ways = [Way(flow, _softened(is_best), is_best) for flow, is_best in places if is_best.any()]
+    return Choice(ways, bool(best.mean() > _CUT), float((best > _WRONG).mean()))
+
+
+def _softened(places: Places) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(places.astype(np.float32), (0, 0), _EDGE_SIGMA), np.float32)
 
 
 def _error(motion: CameraMotion, newest: View, older: View, flow: Flow) -> Error:

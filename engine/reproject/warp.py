@@ -5,19 +5,24 @@ the camera enters the picture.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from liveglass.engine.frame import Frame, Pixels, Size, SourceFrame, SourceStamp, frozen
-from liveglass.engine.reproject.choice import choose
+from liveglass.engine.reproject.choice import Way, choose
 from liveglass.engine.reproject.motion import CameraMotion, Flow, View, places, sampled
 from liveglass.engine.reproject.texture import Anchor, AnchorJudge, Gain, ScreenTexture, printed, without
 
 _MOST_DOUBT = 0.8
+_SEEN = 1 / 255
+"""A smaller share of a way is not seen."""
 _LEARNS_FIRST, _LEARNS_EVERY = 12, 6
 """What a style is fixed to is looked at for its first pictures, then now and then."""
+
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Reprojector:
         self._learnt = 0
         self._unlearnt: deque[tuple[Frame, View | None, View | None]] = deque(maxlen=_LEARNS_FIRST)
         self._size = size
-        self._scale = np.array([size.width / view.width, size.height / view.height], np.float32)
+        self._scale = (size.width / view.width, size.height / view.height)
 
     @property
     def anchor(self) -> Anchor:
@@ -127,14 +132,37 @@ class Reprojector:
         choice = choose(self._motion, newest, older, composed)
         if choice.is_cut or choice.doubt > _MOST_DOUBT:
             return Moved(base, newest.stamp, None, choice.doubt)
-        if not choice.flow.any():
+        if all(way.flow is None for way in choice.ways):
             return Moved(base, newest.stamp, base.pixels, choice.doubt)
-        return Moved(base, newest.stamp, frozen(self._sampled(base.pixels, choice.flow)), choice.doubt)
+        return Moved(base, newest.stamp, frozen(self._brought(base.pixels, choice.ways)), choice.doubt)
 
-    def _sampled(self, pixels: Pixels, flow: Flow) -> Pixels:
-        there = np.asarray(cv2.resize(flow * self._scale, (self._size.width, self._size.height)), np.float32)
-        there += places(self._size)
+    def _brought(self, pixels: Pixels, ways: Sequence[Way]) -> Pixels:
+        """`pixels` by all ways at once; what is fixed to the screen stays."""
         if self._bare is None:
-            return sampled(pixels, there)
+            return self._blended(pixels, ways)
         bare, texture = self._bare
-        return printed(sampled(bare, there), texture)
+        return printed(self._blended(bare, ways), texture)
+
+    def _blended(self, pixels: Pixels, ways: Sequence[Way]) -> Pixels:
+        """The ways over one another; of four channels, as `sampled` likes them."""
+        picture = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), np.uint8)
+        made = self._by(ways[0].flow, picture, np.s_[:, :])
+        for way in ways[1:]:
+            share = self._enlarged(way.share)
+            left, top, width, height = cv2.boundingRect((share >= _SEEN).view(np.uint8))
+            box = np.s_[top : top + height, left : left + width]
+            cover = np.ascontiguousarray(share[box])
+            below = np.ascontiguousarray(made[box])
+            made[box] = cv2.blendLinear(below, self._by(way.flow, picture, box), 1 - cover, cover)
+        return np.asarray(cv2.cvtColor(made, cv2.COLOR_RGBA2RGB), np.uint8)
+
+    def _by(self, flow: Flow | None, picture: Pixels, box: Box) -> Pixels:
+        """What comes into `box` of the moved picture."""
+        if flow is None:
+            return np.ascontiguousarray(picture[box])
+        scaled = cv2.multiply(flow, (*self._scale, 1, 1))  # type: ignore[call-overload]  # a factor for each channel
+        away = self._enlarged(np.asarray(scaled, np.float32))
+        return sampled(picture, away[box] + places(self._size)[box])
+
+    def _enlarged(self, values: Flow) -> Flow:
+        return np.asarray(cv2.resize(values, (self._size.width, self._size.height)), np.float32)

@@ -45,7 +45,7 @@ class Teacher:
     """
 
     name = "teacher"
-    rate = 1.5e-3
+    rate = 6e-4
     warmup = 100
 
     def __init__(

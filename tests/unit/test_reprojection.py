@@ -8,6 +8,8 @@ from pan import SIZE, negative, psnr, seen, world
 
 from liveglass.engine.clock import ManualClock
 from liveglass.engine.frame import Frame, Pixels, Provenance, Size, SourceFrame, SourceStamp
+from liveglass.engine.reproject.choice import choose
+from liveglass.engine.reproject.motion import CameraMotion
 from liveglass.engine.reproject.texture import Anchor
 from liveglass.engine.reproject.warp import Moved, Reprojector
 from liveglass.engine.stream.mover import Mover, view_size
@@ -354,3 +356,19 @@ def test_a_pool_that_is_shut_is_no_fault(clock: ManualClock) -> None:
     shut = ThreadPoolExecutor(1)
     shut.shutdown()
     mover_in(shut, clock).see(source(0, seen(0, world())))
+
+
+def test_what_crosses_a_still_picture_moves_and_the_rest_stays() -> None:
+    motion, ground = CameraMotion(SIZE), seen(0, world())
+    for index, left in enumerate((40, 46, 52)):
+        picture = ground.copy()
+        picture[32:64, left : left + 32] = world(3)[32:64, 40:72]
+        motion.see(source(index, picture))
+    newest, older = motion.at(2 / 24), motion.at(0)
+    assert newest is not None
+    assert older is not None
+    choice = choose(motion, newest, older, motion.composed(newest, older))
+    assert sum(way.is_best.astype(int) for way in choice.ways).tolist() == np.ones(SIZE.shape[:2], int).tolist()
+    assert all(way.share.min() >= 0 and way.share.max() <= 1.001 for way in choice.ways)
+    assert np.median(choice.flow[40:56, 58:76], (0, 1)) == pytest.approx([-12, 0], abs=0.5)
+    assert not choice.flow[:24].any()
