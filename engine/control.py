@@ -40,7 +40,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         steps: denoise passes for a frame, one of the model's `valid_steps`.
         guidance: classifier-free guidance scale; models without it say so in the receipt.
         policy: `latest` moves every frame to the newest camera frame, `steady` keeps one constant lag.
-        blend_ms: how long a change of prompt takes, where the change itself does not say.
+        blend_ms: how long a change of prompt or seed takes, where the change itself does not say.
     """
 
     strength: Strength = 0.6
@@ -124,7 +124,7 @@ class ControlState(msgspec.Struct, frozen=True):
             negative=negative,
             params=params,
             apply=self.apply if patch.apply is UNSET else patch.apply,
-            transition_ms=blend_ms if has_words else 0,
+            transition_ms=blend_ms if has_words or params.seed != self.params.seed else 0,
         )
 
     def renumbered(self, version: int) -> "ControlState":

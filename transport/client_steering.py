@@ -81,7 +81,7 @@ class Steering:
         policy: Policy | None = None,
         blend_ms: int | None = None,
     ) -> Receipt:
-        """Change some of the numbers; the others stay.
+        """Change some of the numbers; the others stay. Another seed is reached over `blend_ms`.
 
         Raises:
             InvalidValue: out of range, or not a step count of this model.

@@ -9,14 +9,12 @@ import numpy as np
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages, Steady
-from liveglass.engine.models.base import Cond, ModelAdapter
+from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRung, SetRunning
 from liveglass.engine.worker.ring import Ring
 from liveglass.engine.worker.steadiness import Steadiness
-
-_LEAD_S = 1 / 24
-"""A transition counts from one slot before its first frame, so that this frame shows a part of it already."""
+from liveglass.engine.worker.transition import Noise, Transition
 
 _RETRY_S = 1.0
 """A frame that failed is tried again after so long, even when no new input comes. One that failed twice in a row waits
@@ -78,10 +76,10 @@ class StreamWork:
         self._done: tuple[int, int, float] | None = None
         self._just_abandoned = False
         self._rested = False
-        self._transition = _Transition()
+        self._transition = Transition()
         self._steadiness = Steadiness()
         self._steady: Steady | None = None
-        self._noise: tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] | None = None
+        self._noise: tuple[int, Noise] | None = None
 
     @classmethod
     def aside(cls, size: Size, control: ControlState, adapter: ModelAdapter) -> "StreamWork":
@@ -174,17 +172,18 @@ class StreamWork:
         # Pinned before the words are encoded: where that fails, it is this frame that failed.
         self._pinned = Pinned(control, source, self._transition.progress(control, now), now)
         self._rested, self.retry_at = False, None
-        cond, progress = self._transition.condition(control, now, self._adapter)
-        self._pinned = Pinned(control, source, progress, now)
-        written = control.version, progress, control.params.steps
+        noise = self._noise_for(control.params.seed)
+        shown = self._transition.shown(control, now, self._adapter, noise)
+        self._pinned = Pinned(control, source, shown.progress, now)
+        written = control.version, shown.progress, control.params.steps
         if self._written != written:
             if self._written is None or self._written[0] != control.version:
                 self._lane = 1 - self._lane
             self._adapter.write(
                 self.lane,
-                cond,
+                shown.cond,
                 self._adapter.schedule(control),
-                self._noise_for(control.params.seed),
+                shown.noise,
                 control.params.strength,
             )
             self._written = written
@@ -273,7 +272,7 @@ class StreamWork:
         self._current = self._waiting = None
         return iter(held)
 
-    def _noise_for(self, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def _noise_for(self, seed: int) -> Noise:
         if self._noise is None or self._noise[0] != seed:
             self._noise = seed, self._adapter.draw_noise(seed, self.size)
         return self._noise[1]
@@ -287,35 +286,6 @@ def _two_lanes(adapter: ModelAdapter, size: Size) -> tuple[int, int]:
     except OutOfMemory:
         adapter.close_lane(first)
         raise
-
-
-class _Transition:
-    """From one version's words to the next one's, over the time that the version asks for."""
-
-    def __init__(self) -> None:
-        self._version = 0
-        self._started_at = 0.0
-        self._from: Cond = None
-        self._to: Cond = None
-        self._shown: Cond = None
-
-    def progress(self, control: ControlState, now: float) -> float:
-        """0 to 1; 1 where nothing is to be blended."""
-        if control.version != self._version:
-            return 0.0 if control.transition_ms and self._to is not None else 1.0
-        if not control.transition_ms or self._from is None:
-            return 1.0
-        return min(1.0, (now - self._started_at) * 1000 / control.transition_ms)
-
-    def condition(self, control: ControlState, now: float, adapter: ModelAdapter) -> tuple[Cond, float]:
-        """What the network gets at `now`, and how far along it is."""
-        if control.version != self._version:
-            self._from = self._shown if control.transition_ms else None
-            self._to = adapter.encode_control(control)
-            self._version, self._started_at = control.version, now - _LEAD_S
-        progress = self.progress(control, now)
-        self._shown = self._to if progress >= 1 else adapter.blend(self._from, self._to, progress)
-        return self._shown, progress
 
 
 def inspect(picture: Pixels, size: Size, *, from_flat_source: bool) -> None:

@@ -64,11 +64,14 @@ def test_undo_and_redo_walk_over_the_wishes_and_every_move_is_a_newer_version(
         assert wishes(history.current) == line[at]
 
 
-def test_only_new_words_take_the_time_of_a_transition() -> None:
+def test_only_new_words_and_another_seed_take_the_time_of_a_transition() -> None:
     state = ControlState(1, params=Params(blend_ms=400))
     assert state.patched(ControlPatch(prompt="ink")).transition_ms == 400
     assert state.patched(ControlPatch(prompt="ink", blend_ms=0)).transition_ms == 0
     assert state.patched(ControlPatch(strength=0.1)).transition_ms == 0
+    assert state.patched(ControlPatch(seed=7)).transition_ms == 400
+    assert state.patched(ControlPatch(seed=7, blend_ms=0)).transition_ms == 0
+    assert state.patched(ControlPatch(seed=0)).transition_ms == 0
 
 
 @given(st.integers(1, 3000))

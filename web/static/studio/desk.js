@@ -136,7 +136,7 @@ export class Desk {
     const valid = Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED;
     input("seed").setAttribute("aria-invalid", String(!valid));
     element("seed-hint").textContent = valid ? "Unlocked, each prompt draws a new seed." : "A seed is a whole number from 0 to 4,294,967,295.";
-    if (valid) this.#set({ seed });
+    if (valid) this.#set({ seed, blend_ms: Number(select("transition").value) });
   }
 
   /** @param {boolean} locked */
