@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from checkpoints import write_preset
 from support import Camera
-from tiny_models import write_preset
 
 from liveglass.engine.control import ControlPatch, ParamsPatch
 from liveglass.engine.engine import Engine, EngineConfig

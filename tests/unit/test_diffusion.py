@@ -4,11 +4,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from checkpoints import POOLED_WIDTH, TEXT_WIDTH, letters, tiny_autoencoder, tiny_text_model, tiny_unet
 from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from diffusers.schedulers import scheduling_lcm
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import POOLED_WIDTH, TEXT_WIDTH, tiny_autoencoder, tiny_text_model, tiny_tokenizer, tiny_unet
 from torch import Tensor
 
 from liveglass.engine.control import ControlState, Params, Prompt
@@ -46,7 +46,7 @@ CONTROL = ControlState(1, (Prompt("blue ink"),), params=Params(steps=4, seed=3, 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> ClipText:
-    return ClipText(tiny_tokenizer(tmp_path_factory.mktemp("words")), tiny_text_model())
+    return ClipText(letters(tmp_path_factory.mktemp("words")), tiny_text_model())
 
 
 @pytest.fixture(scope="module")

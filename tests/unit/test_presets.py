@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from checkpoints import lora_of, tiny_unet, write_preset
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny_lora, tiny_unet, write_preset
 
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import NotAvailable, WeightsRefused
@@ -85,7 +85,7 @@ def test_the_names_of_other_trainers_mean_the_same(old: tuple[str, ...], new: tu
     unet = tiny_unet()
     layers = {layer.replace(".", "_"): layer for layer, _ in unet.named_modules()}
     renamed = {}
-    for name, tensor in tiny_lora(unet).items():
+    for name, tensor in lora_of(unet).items():
         stem, _, ending = name.partition(".")
         if ending != "alpha":
             dotted = f"lora_unet_{layers[stem.removeprefix('lora_unet_')]}.{ending}"
@@ -93,7 +93,7 @@ def test_the_names_of_other_trainers_mean_the_same(old: tuple[str, ...], new: tu
                 dotted = dotted.replace(was, becomes)
             renamed[dotted] = tensor
     save_file(renamed, tmp_path / "other.safetensors")
-    save_file(tiny_lora(unet), tmp_path / "usual.safetensors")
+    save_file(lora_of(unet), tmp_path / "usual.safetensors")
     other, usual = (lora.read(tmp_path / name, unet) for name in ("other.safetensors", "usual.safetensors"))
     assert set(other) == set(usual)
     assert all(torch.equal(other[layer].up, usual[layer].up) for layer in usual)
@@ -150,7 +150,7 @@ def test_low_rank_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         save_file(tensors, path)
         with pytest.raises(WeightsRefused, match=why):
             lora.read(path, unet)
-    save_file({name: part for name, part in tiny_lora(unet).items() if "up" not in name.split(".")[1]}, path)
+    save_file({name: part for name, part in lora_of(unet).items() if "up" not in name.split(".")[1]}, path)
     with pytest.raises(WeightsRefused, match="other half"):
         lora.read(path, unet)
 

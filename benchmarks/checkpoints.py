@@ -1,0 +1,201 @@
+"""Checkpoints of real families with weights of a seed: so small that a test can hold them, or of the true size.
+
+Random weights take the same time as trained ones, and need no download. Folders are written by `save_pretrained`, as
+the hub has them, so that whatever reads them is the code that reads real ones.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from liveglass.engine.models.diffusion.presets import Preset
+
+TEXT_WIDTH = 32
+POOLED_WIDTH = 16
+
+Config = Mapping[str, Any]
+
+
+class Networks(NamedTuple):
+    """Configurations of one checkpoint: what is not said is as in the class.
+
+    Attributes:
+        texts: one, or SDXL's two.
+    """
+
+    unet: Config
+    texts: tuple[Config, ...]
+    codec: Config
+
+
+_TINY_CODEC = {
+    "encoder_block_out_channels": (16,) * 4,
+    "decoder_block_out_channels": (16,) * 4,
+    "num_encoder_blocks": (1,) * 4,
+    "num_decoder_blocks": (1,) * 4,
+}
+_TINY_TEXT = {
+    "vocab_size": 100,
+    "hidden_size": TEXT_WIDTH,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "projection_dim": POOLED_WIDTH,
+}
+_TINY_UNET = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 1,
+    "block_out_channels": (32, 64),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": TEXT_WIDTH,
+    "attention_head_dim": (2, 4),
+    "norm_num_groups": 8,
+}
+_TINY_XL = _TINY_UNET | {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 6 * 8 + POOLED_WIDTH,
+    "transformer_layers_per_block": (1, 2),
+    "use_linear_projection": True,
+}
+_CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+_CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
+_CLIP_G = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+}
+_SDXL = {
+    "sample_size": 64,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_SD21 = {
+    "sample_size": 64,
+    "cross_attention_dim": 1024,
+    "attention_head_dim": (5, 10, 20, 20),
+    "use_linear_projection": True,
+}
+
+_SD15 = {"sample_size": 64, "cross_attention_dim": 768}
+
+TRUE_SIZE = {
+    "sd15-lcm": Networks(_SD15, (_CLIP_L,), {}),
+    "sd-turbo": Networks(_SD21, (_CLIP_H | {"hidden_act": "gelu"},), {}),
+    "sdxl-turbo": Networks(_SDXL, (_CLIP_L, _CLIP_G | {"hidden_act": "gelu"}), {}),
+}
+"""Configurations of the presets' own checkpoints."""
+
+
+def tiny(preset: Preset) -> Networks:
+    """A preset's classes with two levels and a few channels."""
+    if preset.family == "sdxl":
+        half = _TINY_TEXT | {"hidden_size": TEXT_WIDTH // 2}
+        return Networks(_TINY_XL, (half, half), _TINY_CODEC)
+    return Networks(_TINY_UNET, (_TINY_TEXT,), _TINY_CODEC)
+
+
+def unet(config: Config) -> UNet2DConditionModel:
+    """Stable Diffusion's network, or SDXL's."""
+    torch.manual_seed(1)
+    return UNet2DConditionModel(**config).eval()
+
+
+def autoencoder(config: Config) -> AutoencoderTiny:
+    """TAESD; its random weights are made loud enough for pictures to differ."""
+    torch.manual_seed(2)
+    made = AutoencoderTiny(**config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(2)
+    return made
+
+
+def text_model(config: Config, *, pooled: bool = False) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """CLIP's text model; `pooled`: with the projection of SDXL's second one."""
+    torch.manual_seed(3)
+    whole = CLIPTextConfig(**{**config, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1})
+    return (CLIPTextModelWithProjection if pooled else CLIPTextModel)(whole).eval()
+
+
+def tiny_unet(*, xl: bool = False) -> UNet2DConditionModel:
+    """Stable Diffusion's network, or SDXL's, with two levels."""
+    return unet(_TINY_XL if xl else _TINY_UNET)
+
+
+def tiny_autoencoder() -> AutoencoderTiny:
+    """TAESD with a quarter of its channels."""
+    return autoencoder(_TINY_CODEC)
+
+
+def tiny_text_model() -> CLIPTextModel | CLIPTextModelWithProjection:
+    """CLIP's text model with two layers."""
+    return text_model(_TINY_TEXT)
+
+
+def letters(folder: Path) -> CLIPTokenizer:
+    """CLIP's tokenizer over single letters, written into `folder` and read from there."""
+    known = [*"abcdefghijklmnopqrstuvwxyz0123456789,.!"]
+    tokens = ["<|startoftext|>", "<|endoftext|>", *known, *(f"{letter}</w>" for letter in known)]
+    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+
+
+def write_preset(
+    preset: Preset, models_dir: Path, networks: Networks | None = None, kind: torch.dtype = torch.float32
+) -> None:
+    """A checkpoint of type `kind` as the preset's repositories have it; tiny where nothing is said of its networks."""
+    networks = networks or tiny(preset)
+    base = models_dir / preset.base.name
+    base.mkdir(parents=True)
+    for number, config in enumerate(networks.texts):
+        ending = f"_{number + 1}" if number else ""
+        (base / f"tokenizer{ending}").mkdir()
+        letters(base / f"tokenizer{ending}").save_pretrained(base / f"tokenizer{ending}")
+        text_model(config, pooled=number > 0).to(kind).save_pretrained(base / f"text_encoder{ending}")
+    network = unet(networks.unet).to(kind)
+    network.save_pretrained(base / "unet")
+    (LCMScheduler if preset.sampler == "lcm" else EulerAncestralDiscreteScheduler)(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    ).save_pretrained(base / "scheduler")
+    autoencoder(networks.codec).to(kind).save_pretrained(models_dir / preset.codec.name)
+    if preset.lora is not None:
+        (models_dir / preset.lora.name).mkdir(parents=True)
+        save_file(lora_of(network), models_dir / preset.lora.name / "pytorch_lora_weights.safetensors")
+
+
+def lora_of(network: nn.Module, size: float = 0.05) -> dict[str, torch.Tensor]:
+    """Low-rank weights for every attention of `network`, named as most trainers name them."""
+    torch.manual_seed(4)
+    tensors = {}
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear) and name.endswith(("to_q", "to_k", "to_v", "to_out.0")):
+            stem = f"lora_unet_{name.replace('.', '_')}"
+            tensors[f"{stem}.lora_down.weight"] = torch.randn(2, layer.in_features) * size
+            tensors[f"{stem}.lora_up.weight"] = torch.randn(layer.out_features, 2) * size
+            tensors[f"{stem}.alpha"] = torch.tensor(4.0)
+    return tensors
