@@ -171,6 +171,28 @@ def test_in_company_a_frame_is_what_it_is_alone(adapter: DiffusionAdapter) -> No
     assert min(differ(company[a], company[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 10
 
 
+def addresses(adapter: DiffusionAdapter) -> dict[str, list[tuple[int, torch.Size]]]:
+    """Where everything lies that passes read, and its shape."""
+    kept = vars(adapter._arenas[SIZE])
+    parts = {name: value if isinstance(value, tuple) else (value,) for name, value in kept.items()}
+    return {
+        name: [(part.data_ptr(), part.shape) for part in several if isinstance(part, torch.Tensor)]
+        for name, several in parts.items()
+    }
+
+
+def test_no_control_moves_or_reshapes_what_a_captured_pass_would_read(adapter: DiffusionAdapter) -> None:
+    stream = Stream(adapter)
+    made(stream, picture(1))
+    before = addresses(adapter)
+    assert len(before["memory"]) > 1
+    wishes = [asked("red fire"), asked(strength=0.2), asked(seed=9), asked(guidance=4.0, negative="fog")]
+    for wish in (*wishes, *(asked(steps=steps) for steps in (1, 2, 4))):
+        stream.wish(wish)
+        made(stream, None)
+        assert addresses(adapter) == before
+
+
 def test_guidance_and_the_negative_prompt_count_and_outlive_a_change_of_prompt(adapter: DiffusionAdapter) -> None:
     source = picture(1)
     plain, guided = Stream(adapter, asked()), Stream(adapter, asked(guidance=4.0, negative="fog"))
