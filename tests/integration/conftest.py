@@ -85,6 +85,7 @@ async def start_site(tmp_path: Path) -> AsyncIterator[StartSite]:
                 "worker_mode": "thread",
                 "fetch_models": False,
                 "state_dir": str(tmp_path / "state"),
+                "models_dir": str(tmp_path / "models"),
             }
             settings = Settings(**(usual | changes))
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
