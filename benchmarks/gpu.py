@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_cells import CELLS, Given
+from gpu_cells import CELLS
+from gpu_given import Given
 from machine import RESULTS, describe, table
 
 from liveglass.engine.models.devices import choose_device
@@ -65,10 +66,8 @@ def measured(cell: tuple[str, int, str], models_dir: Path, options: argparse.Nam
 def one(argument: str) -> int:
     """The process of one cell."""
     preset, steps, what, given = json.loads(argument)
-    figures = CELLS[what](
-        Given(preset=PRESETS[preset], steps=steps, **{**given, "models_dir": Path(given["models_dir"])})
-    )
-    print(json.dumps(figures))
+    models_dir = Path(given.pop("models_dir"))
+    print(json.dumps(CELLS[what](Given(PRESETS[preset], steps, models_dir, **given))))
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 import cv2
 import msgspec
@@ -162,6 +163,15 @@ class Engine:
         """What sessions that ask for `demands` are predicted to get; None until the model is warm."""
         worker = self.worker
         return forecast(demands, worker.cost, cores_each=self._cores_each) if worker.state == "ready" else None
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
 
     async def start(self) -> None:
         """Start the worker and the output thread; returns before the model is warm."""

@@ -36,13 +36,16 @@ class Way(NamedTuple):
 
     Attributes:
         flow: float32 [h, w, 2]; None: nothing moves.
-        share: by how much it covers the ways before it, float32 [h, w] in 0..1, with soft edges.
         is_best: where it is the best of all, bool [h, w].
     """
 
     flow: Flow | None
-    share: NDArray[np.float32]
     is_best: Places
+
+    @property
+    def share(self) -> NDArray[np.float32]:
+        """By how much it covers the ways before it, float32 [h, w] in 0..1, with soft edges."""
+        return np.asarray(cv2.GaussianBlur(self.is_best.astype(np.float32), (0, 0), _EDGE_SIGMA), np.float32)
 
 
 class Choice(NamedTuple):
@@ -90,12 +93,8 @@ def choose(motion: CameraMotion, newest: View, older: View, composed: Flow | Non
     best = np.where(stays, still_error, moving_error)
     moves = ~stays
     places = ((flow, moves & ~takes_direct), (direct, moves & takes_direct), (None, stays))
-    ways = [Way(flow, _softened(is_best), is_best) for flow, is_best in places if is_best.any()]
+    ways = [Way(flow, is_best) for flow, is_best in places if is_best.any()]
     return Choice(ways, bool(best.mean() > _CUT), float((best > _WRONG).mean()))
-
-
-def _softened(places: Places) -> NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(places.astype(np.float32), (0, 0), _EDGE_SIGMA), np.float32)
 
 
 def _error(motion: CameraMotion, newest: View, older: View, flow: Flow) -> Error:

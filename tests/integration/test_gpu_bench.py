@@ -8,7 +8,8 @@ from pathlib import Path
 import gpu
 import pytest
 from checkpoints import write_preset
-from gpu_cells import CELLS, Given
+from gpu_cells import CELLS
+from gpu_given import Given
 
 from liveglass.engine.models.diffusion.presets import PRESETS
 

@@ -25,14 +25,10 @@ PATIENCE_S = 30.0
 @asynccontextmanager
 async def running(model: str = "sleep:100", *, queue_limit: int = 1, linger_s: float = 30.0) -> AsyncIterator[Engine]:
     config = EngineConfig(model=model, worker_mode="thread", threads=1, queue_limit=queue_limit, linger_s=linger_s)
-    engine = Engine(config)
-    await engine.start()
-    try:
+    async with Engine(config) as engine:
         async with asyncio.timeout(PATIENCE_S):
             await engine.wait_ready()
         yield engine
-    finally:
-        await engine.close()
 
 
 async def test_the_first_comes_in_the_next_waits_and_who_finds_the_queue_full_is_told_when_to_come_back() -> None:
