@@ -1,14 +1,14 @@
 """The same camera and the same model through liveglass and through what people use instead, in one run.
 
-    liveglass bench peers [--seconds 60] [--models 20 60 120] [--fastrtc PYTHON]
+    liveglass bench peers [--seconds 60] [--times 3] [--models 20 60 120] [--fastrtc PYTHON]
 
 The model sleeps for a chosen time and hands its picture back, so that only the way there and back differs. Every camera
 picture carries its number as large squares; the viewer reads it back from what it is shown. Age is what a viewer sees:
 at every 10 ms, the time since the newest number on show was put before the camera. Printed after 10 s and at the end;
 with it pictures and new numbers a second, the longest and the number of times that no other picture came for 250 ms,
-and the server's processor time. The peers are in `peer_servers.py`; fastrtc needs an environment of its own, whose
-Python is given with --fastrtc (`pip install fastrtc`). A run in which over a quarter of the
-pictures show no number is refused.
+and the server's processor time. Of several runs the median is printed, of the age at the end the span, too. The peers
+are in `peer_servers.py`; fastrtc needs an environment of its own, whose Python is given with --fastrtc (`pip install
+fastrtc`). A run in which over a quarter of the pictures show no number is refused.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import fractions
 import itertools
+import statistics
 import subprocess
 import sys
 import time
@@ -351,54 +352,70 @@ def measure(start: Callable[[float], Any], go: Callable[..., Any], ms: float, se
     return {**judge(viewer, camera.shown_at, seconds), "cpu": used, "codec": codec}
 
 
-def draw(figures: dict[str, dict[str, Any]]) -> None:
-    """The age of what is on show over time, for each model."""
+def draw(figures: dict[str, list[dict[str, Any]]]) -> None:
+    """The age of what is on show over time, for each model; every run is a line."""
     models = list(dict.fromkeys(name.partition(": ")[0] for name in figures))
+    colours = {name: f"C{place}" for place, name in enumerate(dict.fromkeys(n.partition(": ")[2] for n in figures))}
     with plot("peers", rows=len(models), height=2.6 * len(models)) as axes:
         for axis, model in zip(axes, models, strict=True):
-            for name, run in figures.items():
-                if name.startswith(f"{model}: "):
-                    axis.plot(*zip(*run["course"], strict=True), label=name.partition(": ")[2], linewidth=1)
+            for name, runs in figures.items():
+                whose, _, way = name.partition(": ")
+                for place, run in enumerate(runs if whose == model else []):
+                    label = way if place == 0 else None
+                    axis.plot(*zip(*run["course"], strict=True), label=label, color=colours[way], linewidth=1)
             axis.set_yscale("log")
             axis.set_ylabel(f"model {model}\nage, ms")
         axes[-1].set_xlabel("seconds")
         axes[0].legend(fontsize=7)
 
 
+def row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The medians of all runs of one way, and how far apart the ages at the end were."""
+
+    def middle(figure: str) -> float:
+        return statistics.median(run[figure] for run in runs)
+
+    ends = sorted(run["age_end_p50"] for run in runs)
+    return (
+        name, runs[0]["codec"], f"{len(runs)}",
+        f"{middle('age_10_s_p50'):.0f}", f"{middle('age_end_p50'):.0f}", f"{ends[0]:.0f} to {ends[-1]:.0f}",
+        f"{middle('age_end_p95'):.0f}", f"{middle('shown_fps'):.1f}", f"{middle('new_fps'):.1f}",
+        f"{middle('freezes'):.0f}", f"{middle('longest_gap_ms'):.0f}", f"{middle('cpu'):.0%}",
+        f"{middle('unread'):.0%}",
+    )  # fmt: skip
+
+
 def main() -> None:
     """Run it all, print it, keep it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--models", type=float, nargs="+", default=[20.0, 60.0, 120.0], help="milliseconds")
     parser.add_argument("--fastrtc", metavar="PYTHON", help="the Python of an environment with fastrtc")
     parser.add_argument("--only", nargs="*", help="some of the ways, by name")
     options = parser.parse_args()
-    figures: dict[str, dict[str, Any]] = {}
-    print("\n".join(f"{key}: {value}" for key, value in describe().items()), "\n")
-    head = ("", "codec", "age ms, 10 s", f"{options.seconds:.0f} s", "p95", "shown fps", "new fps", "gaps > 250 ms",
-            "longest ms", "CPU", "unread")  # fmt: skip
+    figures: dict[str, list[dict[str, Any]]] = {}
+    machine = describe()
+    print("\n".join(f"{key}: {value}" for key, value in machine.items()), "\n")
+    chosen = {name: way for name, way in ways(options.fastrtc).items() if not options.only or name in options.only}
+    for time_, ms, (name, (start, go)) in itertools.product(range(options.times), options.models, chosen.items()):
+        told = f"{ms:g} ms: {name}"
+        try:
+            run = measure(start, go, ms, options.seconds)
+        except SystemExit as refused:
+            print(f"{told}: {refused}", flush=True)
+            continue
+        figures.setdefault(told, []).append(run)
+        print(f"run {time_ + 1}", *row(told, [run]), sep="  ", flush=True)
+        kept = save("peers", {"machine": machine, **figures})
+    draw(figures)
+    head = ("", "codec", "runs", "age ms, 10 s", f"{options.seconds:.0f} s", "from to", "p95", "shown fps", "new fps",
+            "gaps > 250 ms", "longest ms", "CPU", "unread")  # fmt: skip
     for ms in options.models:
-        rows: list[tuple[str, ...]] = [head]
-        for name, (start, go) in ways(options.fastrtc).items():
-            if options.only and name not in options.only:
-                continue
-            try:
-                run = measure(start, go, ms, options.seconds)
-            except SystemExit as refused:
-                rows.append((name, str(refused), *[""] * (len(head) - 2)))
-                continue
-            figures[f"{ms:g} ms: {name}"] = run
-            rows.append((
-                name, run["codec"],
-                f"{run['age_10_s_p50']:.0f}", f"{run['age_end_p50']:.0f}", f"{run['age_end_p95']:.0f}",
-                f"{run['shown_fps']:.1f}", f"{run['new_fps']:.1f}", f"{run['freezes']:.0f}",
-                f"{run['longest_gap_ms']:.0f}", f"{run['cpu']:.0%}", f"{run['unread']:.0%}",
-            ))  # fmt: skip
-            print("  ".join(rows[-1]), flush=True)
-        draw(figures)
-        kept = save("peers", {"machine": describe(), **figures})
-        print()
-        print(table(f"a model of {ms:g} ms, one camera of 24 pictures a second, {options.seconds:.0f} s", rows))
+        rows = [row(name, figures[told]) for name in chosen if (told := f"{ms:g} ms: {name}") in figures]
+        print(
+            table(f"a model of {ms:g} ms, one camera of 24 pictures a second, {options.seconds:.0f} s", [head, *rows])
+        )
     print(f"raw figures: {kept}")
 
 
