@@ -3,8 +3,10 @@
     liveglass bench hold [--seconds 60] [--sessions 1]
 
 The model is `sleep`, which takes a chosen time for each picture, so that nothing but the time differs; for the last row
-every worker is killed as soon as it is there. Prints slots missed, lateness at the hand-off, ages, and what was shown.
-A run in which a viewer lost slots is refused.
+every worker is killed as soon as it is there. Prints slots missed, lateness at the hand-off, ages, how much the age
+grew from the first tenth of the time to the last, what was shown, and what the hypervisor gave to others meanwhile
+(`stolen`). Then the whole server is stopped for five seconds (SIGSTOP) under a model of a third of the camera's rate:
+the age of what was painted before and after. A run in which a viewer lost slots is refused.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import contextlib
 from collections.abc import Sequence
 
 import psutil
+from crowd import Crowd
 from live import watch
 from machine import describe, plot, save, table
 
@@ -22,6 +25,9 @@ from liveglass.web.chaos.server import Server, server
 SIZE = Size(640, 360)
 RATES = {24: "sleep:30", 12: "sleep:80", 8: "sleep:120", 3: "sleep:330", 0: "sleep:80"}
 """Model by the pictures a second that it makes."""
+SLOW = "sleep:120"
+"""A third of the camera's rate: three pictures come for each that is made."""
+STALL_S, LOOK_S = 5.0, 10.0
 SETTLE_S = 3.0
 """So long pictures come before the first worker is killed."""
 
@@ -52,6 +58,29 @@ async def run(running: Server, sessions: int, seconds: float, *, dead: bool) -> 
             killing.cancel()
 
 
+async def stall(running: Server) -> dict[str, float]:
+    """Stop the server for five seconds: age of what was painted before, and from a second after it on."""
+    async with Crowd(running) as crowd:
+        await crowd.another()
+        [watcher] = crowd.watchers
+        watcher.glance()
+        await asyncio.sleep(LOOK_S)
+        before = watcher.glance()
+        running.process.suspend()
+        await asyncio.sleep(STALL_S)
+        running.process.resume()
+        await asyncio.sleep(1.0)
+        during = watcher.glance()
+        await asyncio.sleep(LOOK_S)
+        after = watcher.glance()
+    return {
+        "before_ms": before.age_ms,
+        "after_ms": after.age_ms,
+        "out_in_the_stall": during.out,
+        "out_fps": after.out / LOOK_S,
+    }
+
+
 def row(rate: int, runs: Sequence[dict[str, object]]) -> tuple[str, ...]:
     """The worst of all sessions."""
     worst = max(runs, key=lambda one: one["lateness_ms"]["p99.9"])
@@ -59,6 +88,7 @@ def row(rate: int, runs: Sequence[dict[str, object]]) -> tuple[str, ...]:
     shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)
     ages = worst["motion_age_ms"], worst["content_age_ms"]
     age = " / ".join(f"{one['p50']:.0f}" if one else "-" for one in ages)
+    grew = worst["growth_ms"]
     return (
         f"{rate}",
         f"{min(one['out_fps'] for one in runs):.2f}",
@@ -66,8 +96,16 @@ def row(rate: int, runs: Sequence[dict[str, object]]) -> tuple[str, ...]:
         f"{max(one['missed'] for one in runs):.0f}",
         f"{late['p50']:.0f} / {late['p99.9']:.0f}",
         age,
+        "-" if grew is None else f"{grew:+.0f}",
+        f"{worst['stolen']:.1%}",
         shown,
     )
+
+
+def share_stolen(before: psutil.cpu_times, after: psutil.cpu_times) -> float:  # type: ignore[valid-type]
+    """The part of the processors' time that the hypervisor gave to somebody else, 0..1; 0 where none is told."""
+    took = sum(after) - sum(before)
+    return float(getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / took if took else 0.0
 
 
 def draw(figures: dict[str, list[dict[str, object]]]) -> None:
@@ -94,12 +132,16 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, list[dict[str, object]]] = {}
     print("\n".join(f"{key}: {value}" for key, value in describe().items()), "\n")
-    head = ("model, fps", "out, fps", "new, fps", "missed", "late ms p50 / p99.9", "motion / content age ms", "shown")
+    head = ("model, fps", "out, fps", "new, fps", "missed", "late ms p50 / p99.9", "motion / content age ms",
+            "growth ms", "stolen", "shown")  # fmt: skip
     rows: list[tuple[str, ...]] = [head]
     for rate, model in RATES.items():
         with server(model) as running:
+            before = psutil.cpu_times()
             runs = asyncio.run(run(running, options.sessions, options.seconds, dead=rate == 0))
-        figures[f"{rate} fps"] = runs
+            stolen = share_stolen(before, psutil.cpu_times())
+        figures[f"{rate} fps"] = [{**one, "stolen": stolen} for one in runs]
+        runs = figures[f"{rate} fps"]
         rows.append(row(rate, runs))
         print("  ".join(rows[-1]), flush=True)
     print()
@@ -109,7 +151,13 @@ def main() -> None:
         )
     )
     draw(figures)
-    kept = {"machine": describe(), "sessions": options.sessions, **figures}
+    with server(SLOW) as running:
+        stalled = asyncio.run(stall(running))
+    print(
+        f"the server stood still for {STALL_S:.0f} s: what was painted is {stalled['before_ms']:.0f} ms old before it "
+        f"and {stalled['after_ms']:.0f} ms after it, {stalled['out_fps']:.1f} frames a second"
+    )
+    kept = {"machine": describe(), "sessions": options.sessions, **figures, "stall": stalled}
     print(f"raw figures: {save('hold', kept)}")
 
 

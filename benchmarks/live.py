@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import statistics
 import time
 
 import psutil
@@ -112,10 +113,20 @@ async def watch(
         "stages_ms": {name: {"p50": p.p50, "p95": p.p95, "p99": p.p99} for name, p in stats.latency.items()},
         "motion_age_ms": spread([f.motion_age_ms for f in frames if f.motion_age_ms is not None]),
         "content_age_ms": spread([f.content_age_ms for f in frames if f.content_age_ms is not None]),
+        "growth_ms": growth(frames),
         "prompt_to_picture_ms": spread(landed),
         "published": sent[0],
     }
     return figures
+
+
+def growth(frames: list[LiveFrame]) -> float | None:
+    """By how much the median age of what was painted is larger in the last tenth than in the first, milliseconds."""
+    tenth = len(frames) // 10
+    ends = [
+        [f.content_age_ms for f in part if f.content_age_ms is not None] for part in (frames[:tenth], frames[-tenth:])
+    ]
+    return statistics.median(ends[1]) - statistics.median(ends[0]) if tenth and all(ends) else None
 
 
 def spread(samples: list[float]) -> dict[str, float] | None:

@@ -27,6 +27,7 @@ from typing import Any
 from unittest.mock import patch
 
 import av
+import cv2
 import httpx
 import numpy as np
 import psutil
@@ -44,9 +45,15 @@ from liveglass.web.chaos.server import server
 SIZE = Size(640, 360)
 FPS = 24
 BITS, SQUARE = 17, 36
-"""Sixteen bits of the number as a Gray code and their parity, each a square in the top row: from one picture to the
-next two squares change at most, so that what looks for motion finds none in them. A second row says the opposite: what
-a damaged picture shows is not taken for a number."""
+"""Sixteen bits of the number as a Gray code and their parity, each a square in the top row. A second row says the
+opposite: what a damaged picture shows is not taken for a number."""
+
+EDGE = SQUARE // 4
+"""Of a square, this much at its rim is not read."""
+
+TEXTURE, SHIFT = 40.0, 18.0
+"""Each square has a pattern of its own, this strong in levels, and is lighter or darker by the bit. Nothing elsewhere
+looks like it, so that what follows motion finds none in a square that changes, and leaves it where it is."""
 
 MOST_UNREAD = 0.25
 """A run with more pictures without a number than that says nothing."""
@@ -79,20 +86,30 @@ class Camera:
             yield number, picture
 
 
+def patterns() -> np.ndarray[Any, Any]:
+    """What the squares look like without their bits: float32 [2 * SQUARE, W], every square's mean 128."""
+    height, width = 2 * SQUARE, SIZE.width
+    noise = np.random.default_rng(5).standard_normal((height, width)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    squares = smooth[:, : BITS * SQUARE].reshape(2, SQUARE, BITS, SQUARE)
+    squares -= squares[:, EDGE:-EDGE, :, EDGE:-EDGE].mean(axis=(1, 3), keepdims=True)
+    return 128 + np.clip(TEXTURE / smooth.std() * smooth, -90, 90)
+
+
 def write(picture: Pixels, number: int) -> None:
     """Put `number` into the top of `picture`."""
     code = coded(number)
-    for bit in range(BITS):
-        columns = slice(bit * SQUARE, (bit + 1) * SQUARE)
-        picture[:SQUARE, columns] = 215 if code >> bit & 1 else 40
-        picture[SQUARE : 2 * SQUARE, columns] = 40 if code >> bit & 1 else 215
+    shifts = [SHIFT if code >> bit & 1 else -SHIFT for bit in range(BITS)]
+    band = PATTERNS.copy()
+    band[:SQUARE, : BITS * SQUARE] += np.repeat(shifts, SQUARE)
+    band[SQUARE:, : BITS * SQUARE] -= np.repeat(shifts, SQUARE)
+    picture[: 2 * SQUARE] = band.astype(np.uint8)[:, :, np.newaxis]
 
 
 def read(picture: np.ndarray[Any, Any]) -> int | None:
     """The number in `picture` (uint8 [H, W] or [H, W, 3]); None where it cannot be read."""
-    edge = SQUARE // 4
     rows = picture[: 2 * SQUARE, : BITS * SQUARE].reshape(2, SQUARE, BITS, SQUARE, -1)
-    levels = rows[:, edge : SQUARE - edge, :, edge : SQUARE - edge].mean(axis=(1, 3, 4))
+    levels = rows[:, EDGE:-EDGE, :, EDGE:-EDGE].mean(axis=(1, 3, 4))
     code, opposite = (sum(1 << bit for bit in range(BITS) if row[bit] > 128) for row in levels)
     number = gray = code & 0xFFFF
     while gray := gray >> 1:
@@ -105,6 +122,9 @@ def coded(number: int) -> int:
     """The seventeen bits that are shown for a number of sixteen."""
     gray = number ^ number >> 1
     return gray | (gray.bit_count() & 1) << 16
+
+
+PATTERNS = patterns()
 
 
 @dataclass

@@ -14,7 +14,10 @@ from liveglass.engine.worker.worker import WorkerStatus
 
 _TRAIN_NEEDS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 _CHAOS_NEEDS = {"psutil": "psutil"}
-_NOT_BENCHMARKS = frozenset({"camera_sequences", "crowd", "machine", "peer_servers"})
+_NOT_BENCHMARKS = frozenset({
+    "camera_sequences", "checkpoints", "crowd", "gpu_cells", "gpu_given", "gpu_rivals", "gpu_sessions", "machine",
+    "peer_servers",
+})  # fmt: skip
 
 
 def table(models_dir: Path) -> str:

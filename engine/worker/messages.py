@@ -174,10 +174,12 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """From a thread of its own, four times a second.
 
     Attributes:
+        sent_at: when it was sent; it may be read much later.
         progress_at: when the frame in flight last got on; None when nothing is in flight.
         cost: the table as measured by now.
     """
 
+    sent_at: float
     progress_at: float | None
     cost: CostTable
 

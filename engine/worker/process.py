@@ -145,7 +145,7 @@ def _load_and_run(
         return
     outlet.send(m.Ready(device, clock.now() - started, loop.meter.table()))
     stop_beating = threading.Event()
-    beats = threading.Thread(target=_beat, args=(outlet, loop, stop_beating), name="worker-beat", daemon=True)
+    beats = threading.Thread(target=_beat, args=(outlet, loop, clock, stop_beating), name="worker-beat", daemon=True)
     beats.start()
     try:
         loop.run()
@@ -188,6 +188,6 @@ def _read(connection: Connection, inbox: Inbox, on_lost: Callable[[], None]) -> 
         on_lost()
 
 
-def _beat(outlet: _Outlet, loop: WorkerLoop, stop: threading.Event) -> None:
+def _beat(outlet: _Outlet, loop: WorkerLoop, clock: Clock, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        outlet.send(m.Beat(loop.progress_at, loop.meter.table()))
+        outlet.send(m.Beat(clock.now(), loop.progress_at, loop.meter.table()))

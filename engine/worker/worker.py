@@ -26,6 +26,9 @@ WATCH_S = 0.1
 HANG_AT_LEAST_S = 1.0
 HANG_TIMES_P95 = 5.0
 SILENT_S = 2.0
+ASLEEP_S = 1.0
+"""Looks that are so far apart say that this process slept, and nothing of the worker."""
+
 LOADING_BUDGET_S = 120.0
 STOP_BUDGET_S = 2.0
 
@@ -181,7 +184,7 @@ class Worker:
             )
         except OSError as error:
             return f"The model's process could not be started: {error}."
-        self._last_beat = self._clock.now()
+        self._last_beat = looked_at = self._clock.now()
         while True:
             try:
                 await asyncio.wait_for(self._gone.wait(), WATCH_S)
@@ -189,7 +192,12 @@ class Worker:
                 pass
             else:
                 return self._fatal.message if self._fatal else "The model's process ended."
-            hung = self._hung(self._clock.now())
+            now = self._clock.now()
+            if now - looked_at > ASLEEP_S:
+                # The server itself stood still: what the worker said meanwhile is still to be read.
+                self._last_beat = now
+            looked_at = now
+            hung = self._hung(now)
             if hung:
                 return hung
 
@@ -204,7 +212,7 @@ class Worker:
         if beat is None or beat.progress_at is None:
             return ""
         p95 = max((cost.p95 for cost in beat.cost.entries.values()), default=0.0)
-        stuck = self._last_beat - beat.progress_at
+        stuck = beat.sent_at - beat.progress_at
         if stuck > max(HANG_AT_LEAST_S, HANG_TIMES_P95 * p95):
             return f"A frame has not got on for {stuck:.1f} s."
         return ""

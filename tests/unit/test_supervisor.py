@@ -52,12 +52,26 @@ class Seen:
 
 
 def supervisor(
-    model: str, mode: WorkerMode, seen: Seen, spare_is_up: Callable[[bool], None] | None = None
+    model: str,
+    mode: WorkerMode,
+    seen: Seen,
+    spare_is_up: Callable[[bool], None] | None = None,
+    clock: SystemClock | None = None,
 ) -> Supervisor:
     settings = WorkerSettings(model, "cpu", 1, 0.0, epoch=1)
     return Supervisor(
-        settings, mode, SystemClock(), lambda _message, _picture: None, seen.note, spare_is_up=spare_is_up
+        settings, mode, clock or SystemClock(), lambda _message, _picture: None, seen.note, spare_is_up=spare_is_up
     )
+
+
+class Jumping(SystemClock):
+    """The clock of a process that was stopped for a while, as often as a test says."""
+
+    def __init__(self) -> None:
+        self.stopped_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.stopped_s
 
 
 class Spare:
@@ -123,6 +137,20 @@ async def test_a_thread_serves_as_a_process_does() -> None:
     assert keeper.restarts == 1
     await keeper.close()
     assert threads() == set()
+
+
+async def test_a_server_that_stood_still_does_not_blame_its_worker() -> None:
+    seen, clock = Seen(), Jumping()
+    keeper = supervisor("sleep:1", "process", seen, clock=clock)
+    keeper.start()
+    await seen.until(lambda status: status.state == "ready")
+    for _ in range(5):
+        clock.stopped_s += 5.0
+        looked_again = clock.now() + 0.3
+        while clock.now() < looked_again:
+            assert await keeper.probe() >= 0
+    assert keeper.restarts == 0
+    await keeper.close()
 
 
 async def test_a_spare_takes_over_without_a_moment_of_warming() -> None:
