@@ -2,7 +2,7 @@
 
 A perfect generator (a style program) of 12, 8 and 4 pictures a second, or one that stalls for 2 s, works on camera
 pictures whose motion is known; the truth in every slot is the style of that very camera picture. Writes
-`results/reprojection.json`.
+`results/reprojection-SIZE.json`.
 """
 
 import argparse
@@ -206,7 +206,7 @@ def main() -> int:
         "paper_db": fixed,
         "slot_ms": {"p50": p50, "p95": p95},
     }
-    save("reprojection", result)
+    save(f"reprojection-{options.size}", result)
     return 0
 
 

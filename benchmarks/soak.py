@@ -107,7 +107,14 @@ def main() -> None:
         )
     )
     draw(samples)
-    figures = {"machine": describe(), "model": options.model, "sessions": sessions, "samples": samples}
+    figures = {
+        "machine": describe(),
+        "model": options.model,
+        "sessions": sessions,
+        "slopes": {name: slope(samples, name) for name in names},
+        "drift_ms": drift,
+        "samples": samples,
+    }
     print(f"raw figures: {save('soak', figures)}")
 
 
