@@ -16,9 +16,9 @@ from liveglass.engine.models.diffusion.adapter import DiffusionAdapter
 from liveglass.engine.models.diffusion.load import load_preset
 
 
-def _adapter(given: Given) -> tuple[DiffusionAdapter, int, Callable[[], None]]:
+def _adapter(given: Given, **how: bool) -> tuple[DiffusionAdapter, int, Callable[[], None]]:
     """The preset, a lane with its words, and what makes one frame in it."""
-    adapter, _ = load_preset(given.preset, given.models_dir, given.device, 0, lambda _: None)
+    adapter, _ = load_preset(given.preset, given.models_dir, given.device, 0, lambda _: None, **how)
     lane = adapter.open_lane(given.size)
     control = ControlState(1, (Prompt(PROMPT),), params=Params(steps=given.steps, strength=0.5, seed=1))
     noise = adapter.draw_noise(1, given.size)
@@ -34,10 +34,10 @@ def _adapter(given: Given) -> tuple[DiffusionAdapter, int, Callable[[], None]]:
     return adapter, lane, frame
 
 
-def ours_alone(given: Given) -> Figures:
+def ours_alone(given: Given, **how: bool) -> Figures:
     """The adapter by itself: uint8 in, uint8 out; then its stages one by one, and the memory that it took."""
     began = time.perf_counter()
-    adapter, lane, frame = _adapter(given)
+    adapter, lane, frame = _adapter(given, **how)
     frame()
     given.wait()
     cold_s = time.perf_counter() - began
@@ -57,7 +57,7 @@ def ours_alone(given: Given) -> Figures:
 
 def roofline(given: Given) -> Figures:
     """The least time for a frame: its operations at the rate of a matrix product, its weights at that of a copy."""
-    _, _, frame = _adapter(given)
+    _, _, frame = _adapter(given, captures=False)  # a replay says nothing of what is in it
     kind = torch.float32 if given.device == "cpu" else torch.bfloat16
     with FlopCounterMode(display=False) as counter:
         frame()
@@ -82,6 +82,8 @@ def roofline(given: Given) -> Figures:
 CELLS: dict[str, Callable[[Given], Figures]] = {
     "roofline": roofline,
     "ours, adapter": ours_alone,
+    "ours, not captured": lambda given: ours_alone(given, captures=False),
+    "ours, compiled": lambda given: ours_alone(given, compiles=True),
     "ours, sessions": ours_together,
     "diffusers": lambda given: documented(given, tiny_decoder=False),
     "diffusers, tiny decoder": lambda given: documented(given, tiny_decoder=True),

@@ -70,6 +70,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
         queue_limit: how many sessions may wait for a place.
         step_delay_ms: added to every step of any model, to test slowness.
         threads: CPU threads of the model; 0 chooses.
+        compiles: networks go through torch.compile, where the model has some: a start of minutes, faster frames.
         keeps_spare: a second worker waits, loaded and warm, for the first one's end; twice the memory.
         models_dir: where weights lie that do not come with the package.
         person_mask: where masks of persons come from; None: there are none here.
@@ -82,6 +83,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     step_delay_ms: float = 0.0
     worker_mode: WorkerMode = "process"
     threads: int = 0
+    compiles: bool = False
     keeps_spare: bool = False
     models_dir: Path = Path("models")
     person_mask: MaskSupply | None = None
@@ -135,6 +137,7 @@ class Engine:
                 config.step_delay_ms / 1000,
                 epoch=1,
                 models_dir=str(config.models_dir),
+                compiles=config.compiles,
             ),
             config.worker_mode,
             self._clock,

@@ -121,6 +121,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spare", action="store_true", default=None, help="keep a second worker warm, to take over at once"
     )
+    parser.add_argument(
+        "--compile", action="store_true", default=None, help="run the model's networks through torch.compile"
+    )
     for name, text in (("open", "open no browser"), ("fetch_models", "fetch nothing, not even on its first use")):
         flag = name.replace("_", "-")
         parser.add_argument(f"--no-{flag}", dest=name, action="store_false", default=None, help=text)

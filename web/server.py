@@ -93,6 +93,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         step_delay_ms=settings.step_delay_ms,
         worker_mode=settings.worker_mode,
         threads=settings.threads,
+        compiles=settings.compile,
         keeps_spare=settings.spare,
         models_dir=Path(settings.models_dir),
         person_mask=MaskSupply(Path(settings.models_dir), may_fetch=settings.fetch_models),

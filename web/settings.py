@@ -16,6 +16,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
+from liveglass.engine.models.diffusion.presets import PRESETS
 from liveglass.engine.validation import did_you_mean
 from liveglass.transport.webrtc.ice import IceSettings, offered_addresses, parse_ports
 from liveglass.web.errors import SettingsRefused
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         fetch_models: fetch the person mask when it is first needed; else `liveglass models get person-mask` does.
         linger_s: seconds that a session outlives its last connection.
         threads: CPU threads of the model; 0 lets it choose.
+        compile: run a model's networks through torch.compile: a start of minutes, faster frames.
         spare: keep a second worker loaded and warm, to take over at once; doubles the model's memory.
         ice_bind: addresses on which WebRTC peers are received; without any it follows `host`.
         ice_ports: the UDP ports they take, as `50000-50100`; without, any free one.
@@ -91,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     queue_limit: Annotated[int, Meta(ge=0, le=1000)] = 16
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    compile: bool = False
     spare: bool = False
     worker_mode: Literal["process", "thread"] = "process"
     step_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
@@ -254,12 +257,7 @@ def _check(settings: Settings) -> None:
         raise SettingsRefused(
             "Both a certificate and --tls self-signed were given.", hint="Choose one of them.", field="tls"
         )
-    if settings.spare and settings.worker_mode == "thread":
-        raise SettingsRefused(
-            "A spare worker outlives a process; threads die together.",
-            hint="Leave out --spare or --worker-mode thread.",
-            field="spare",
-        )
+    _check_worker(settings)
     if not is_loopback(settings.host) and not settings.operator_credential:
         raise SettingsRefused(
             f"Binding to {settings.host} without a secret would let anybody who can reach it in.",
@@ -273,6 +271,21 @@ def _check(settings: Settings) -> None:
                 f"{name} needs 8 or more printable ASCII characters without spaces.", hint=_MAKE_ONE, field=name
             )
     check_ice(settings)
+
+
+def _check_worker(settings: Settings) -> None:
+    if settings.compile and settings.model not in PRESETS:
+        raise SettingsRefused(
+            f"{settings.model} has no networks that are compiled.",
+            hint=f"Leave out --compile, or choose one of {', '.join(PRESETS)}.",
+            field="compile",
+        )
+    if settings.spare and settings.worker_mode == "thread":
+        raise SettingsRefused(
+            "A spare worker outlives a process; threads die together.",
+            hint="Leave out --spare or --worker-mode thread.",
+            field="spare",
+        )
 
 
 def _check_origin(text: str, field: str) -> None:

@@ -53,7 +53,13 @@ def check(name: str, models_dir: Path) -> None:
 
 
 def load(
-    name: str, device: str, threads: int, models_dir: Path, on_stage: Callable[[str], None]
+    name: str,
+    device: str,
+    threads: int,
+    models_dir: Path,
+    on_stage: Callable[[str], None],
+    *,
+    compiles: bool = False,
 ) -> tuple[ModelAdapter, str]:
     """Load a model's weights and return its adapter and the device that it runs on.
 
@@ -62,6 +68,7 @@ def load(
         threads: CPU threads of the model.
         models_dir: where weights lie that do not come with the package.
         on_stage: told what is going on, for people who wait.
+        compiles: networks go through torch.compile, where the model has some.
 
     Raises:
         ModelNotFound: no model of that name.
@@ -75,7 +82,7 @@ def load(
     if name in PRESETS:
         from liveglass.engine.models.diffusion.load import load_preset  # noqa: PLC0415 - imports torch
 
-        return load_preset(PRESETS[name], models_dir, device, threads, on_stage)
+        return load_preset(PRESETS[name], models_dir, device, threads, on_stage, compiles=compiles)
     if name.startswith("faulty"):
         return FaultyAdapter(name), "cpu"
     return PassthroughAdapter(spec(name).name), "cpu"

@@ -93,6 +93,10 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Finish and leave."""
 
 
+COMPILING = "compiling"
+"""A stage of warming up that takes minutes."""
+
+
 class Loading(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Where warming up stands: loading, compiling, first frame."""
 

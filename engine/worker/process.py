@@ -39,6 +39,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         step_delay_s: added to every step, to test slowness.
         epoch: counts the workers of one server.
         models_dir: where weights lie that do not come with the package.
+        compiles: networks go through torch.compile, where the model has some.
     """
 
     model: str
@@ -47,6 +48,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     step_delay_s: float
     epoch: int
     models_dir: str = ""
+    compiles: bool = False
 
 
 def model_threads(wanted: int) -> int:
@@ -122,6 +124,7 @@ def _load_and_run(
             model_threads(settings.threads),
             Path(settings.models_dir),
             lambda stage: outlet.send(m.Loading(stage)),
+            compiles=settings.compiles,
         )
         loop = WorkerLoop(
             adapter,
@@ -134,7 +137,7 @@ def _load_and_run(
             step_delay_s=settings.step_delay_s,
             max_batch=_COHORT if device.startswith("cuda") else 1,
         )
-        outlet.send(m.Loading("first frame"))
+        outlet.send(m.Loading(m.COMPILING if settings.compiles else "first frame"))
         loop.warm_up()
     except LiveglassError as error:
         outlet.send(m.Fatal(error.body()))

@@ -30,6 +30,9 @@ ASLEEP_S = 1.0
 """Looks that are so far apart say that this process slept, and nothing of the worker."""
 
 LOADING_BUDGET_S = 120.0
+"""For each stage of warming up but one."""
+
+COMPILING_BUDGET_S = 1800.0
 STOP_BUDGET_S = 2.0
 
 WorkerMode = Literal["process", "thread"]
@@ -204,8 +207,8 @@ class Worker:
     def _hung(self, now: float) -> str:
         """Why it counts as hung; empty while it does not."""
         if not self.is_ready:
-            waited = now - self._last_beat
-            return f"Loading took over {LOADING_BUDGET_S:.0f} s." if waited > LOADING_BUDGET_S else ""
+            budget = COMPILING_BUDGET_S if self.status.stage == m.COMPILING else LOADING_BUDGET_S
+            return f"{self.status.stage} took over {budget:.0f} s." if now - self._last_beat > budget else ""
         if now - self._last_beat > SILENT_S:
             return f"The model's process has been silent for {now - self._last_beat:.1f} s."
         beat = self._beat
@@ -239,6 +242,7 @@ class Worker:
                 if self.is_ready:
                     self.status = msgspec.structs.replace(self.status, cost=message.cost)
             case m.Loading(stage):
+                self._last_beat = self._clock.now()
                 self._set_status(WorkerStatus("warming", stage=stage, cause=self.status.cause))
             case m.Ready(device, load_s, cost):
                 self._last_beat = self._clock.now()

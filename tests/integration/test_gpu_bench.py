@@ -16,7 +16,8 @@ from liveglass.engine.models.diffusion.presets import PRESETS
 pytestmark = pytest.mark.timeout(300)
 
 SESSIONS = "ours, sessions"
-MEASURED = [what for what in CELLS if what != SESSIONS and not what.startswith("streamdiffusion")]
+COMPILED = "ours, compiled"
+MEASURED = [what for what in CELLS if what not in {SESSIONS, COMPILED} and not what.startswith("streamdiffusion")]
 
 
 @pytest.fixture(scope="module", params=PRESETS)
@@ -31,6 +32,11 @@ def test_every_preset_is_measured_ours_and_as_it_is_documented(given: Given, wha
     figures = CELLS[what](given)
     assert figures["p50"] > 0
     json.dumps(figures)
+
+
+def test_a_preset_is_measured_compiled(tmp_path: Path) -> None:
+    write_preset(PRESETS["sd-turbo"], tmp_path)
+    assert CELLS[COMPILED](Given(PRESETS["sd-turbo"], 1, tmp_path, "cpu", 0.05, tiny=True))["p50"] > 0
 
 
 @pytest.mark.parametrize("what", ["streamdiffusion", "streamdiffusion, compiled"])

@@ -205,3 +205,16 @@ def test_any_text_as_a_variable_is_taken_or_refused_by_name(name: str, text: str
         resolve({}, {f"LIVEGLASS_{name.upper()}": text})
     except SettingsRefused as refused:
         assert refused.field in Settings.__struct_fields__  # noqa: PT017 - both ways out are right
+
+
+def test_compiling_is_for_models_that_have_networks_to_compile() -> None:
+    assert resolve({"compile": True, "model": "sd-turbo"}, {}).settings.compile
+    with pytest.raises(SettingsRefused) as refused:
+        resolve({"compile": True, "model": "nano"}, {})
+    assert (refused.value.field, "sd15-lcm" in refused.value.hint) == ("compile", True)
+
+
+def test_a_spare_needs_a_process_of_its_own() -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        resolve({"spare": True, "worker_mode": "thread"}, {})
+    assert refused.value.field == "spare"

@@ -6,25 +6,33 @@ worker's one thread.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
-from liveglass.engine.models.diffusion.arena import ROW, Arena, Shape
+from liveglass.engine.models.diffusion.arena import Arena, Shape
+from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.schedules import Scheduler
+from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages
 from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
 from liveglass.engine.models.sizes import working_size
 
 LANES = 32
+KEPT_EMPTY = 2
+"""Arenas that nobody uses stay so long, with what was captured on them: a session of that size may come again."""
+
+_COHORTS = 4096
+"""Lists of rows that are kept on the device; then they are made anew."""
+
 _UNIT = 8
 
 
@@ -57,50 +65,6 @@ class Wish(NamedTuple):
         return (self.words, self.negative) if self.guidance > 1 else (self.words,)
 
 
-class Networks:
-    """The three stages of a cohort, as functions of its arena and its rows.
-
-    Rows are int64 `[B]` on the device; nothing in here waits for it.
-    """
-
-    def __init__(self, unet: PromptedUNet, codec: Codec) -> None:
-        self._unet, self._codec = unet, codec
-        self._type = next(unet.parameters()).dtype
-
-    def begin(self, arena: Arena, rows: Tensor) -> None:
-        """Sources into latents, with as much noise as each row's start has."""
-        pixels = arena.pixels[rows].permute(0, 3, 1, 2).to(self._type) / 127.5 - 1
-        if pixels.shape[-2:] != arena.shape.inner:
-            pixels = F.interpolate(pixels, arena.shape.inner, mode="bilinear", align_corners=False, antialias=True)
-        encoded = self._codec.encode(pixels).float()
-        keep, noise = arena.start[rows].view(-1, 2, 1, 1, 1).unbind(1)
-        arena.latent[rows] = keep * encoded + noise * arena.noise[rows, 0]
-
-    def denoise(self, arena: Arena, rows: Tensor, step: int, *, guided: bool) -> None:
-        """One pass: x <- a x + b F(c_in x, t) + s noise; guided, F is told prompt and negative prompt apart."""
-        latent = arena.latent[rows]
-        _, scale, keep, take, fresh = arena.table[rows, step].view(-1, ROW, 1, 1, 1).unbind(1)
-        given = (latent * scale).to(self._type)
-        if guided:
-            # Two rows of one pass: with the prompt and with the negative prompt.
-            memory = [part[rows].transpose(0, 1).flatten(0, 1) for part in arena.memory]
-            embedding = arena.embedding[rows, :, step].transpose(0, 1).flatten(0, 1)
-            said, other = self._unet(given.repeat(2, 1, 1, 1), embedding, memory).float().chunk(2)
-            said = other + arena.guidance[rows].view(-1, 1, 1, 1) * (said - other)
-        else:
-            memory = [part[rows, 0] for part in arena.memory]
-            said = self._unet(given, arena.embedding[rows, 0, step], memory).float()
-        arena.latent[rows] = keep * latent + take * said + fresh * arena.noise[rows, step + 1]
-
-    def finish(self, arena: Arena, rows: Tensor) -> None:
-        """Latents into pictures of the size outside."""
-        pixels = self._codec.decode(arena.latent[rows].to(self._type)).float()
-        size = (arena.shape.size.height, arena.shape.size.width)
-        if pixels.shape[-2:] != size:
-            pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False)
-        arena.made[rows] = (pixels * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
 @dataclass
 class _Lane:
     """What a lane was written with, as long as it may have to be written again."""
@@ -123,16 +87,21 @@ class DiffusionAdapter:
 
     Args:
         parts: on their device, in the type that they run in.
+        capture: what captures passes, where they are replayed.
+        backend: what compiles them (see `Networks`).
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, capture: Capture | None = None, backend: Backend | None = None) -> None:
         self._parts = parts
         for network in (parts.text, parts.unet, parts.codec):
             # Nothing is recorded for gradients then, in whatever mode it is called.
             network.eval().requires_grad_(requires_grad=False)
         self._blank = parts.text.encode("")
         self._device = self._blank.tokens.device
-        self._networks = Networks(parts.unet, parts.codec)
+        networks = Networks(parts.unet, parts.codec, backend)
+        self._stages: Stages = networks if capture is None else Captured(networks, capture)
+        self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
+        self._cohorts: dict[tuple[int, ...], Tensor] = {}
         self._arenas: dict[Size, Arena] = {}
         self._lanes: dict[int, _Lane] = {}
 
@@ -143,18 +112,24 @@ class DiffusionAdapter:
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""
-        arena = self._arenas.get(size) or self._arena(size)
+        arena = self._arenas.pop(size, None) or self._arena(size)
+        self._arenas[size] = arena  # at the end: the one used last
         row = arena.take()
         lane = next(number for number in range(len(self._lanes) + 1) if number not in self._lanes)
         self._lanes[lane] = _Lane(arena, row)
         return lane
 
     def close_lane(self, lane: int) -> None:
-        """Give a lane back; the last one of its size gives its arena back."""
+        """Give a lane back."""
         closed = self._lanes.pop(lane)
         closed.arena.give(closed.row)
-        if closed.arena.is_empty:
-            del self._arenas[closed.arena.shape.size]
+        self._let_go_of_empty(KEPT_EMPTY)
+
+    def _let_go_of_empty(self, kept: int) -> None:
+        """Free all but so many of the arenas that nobody uses; the ones used last stay."""
+        empty = [size for size, arena in self._arenas.items() if arena.is_empty]
+        for size in empty[: max(0, len(empty) - kept)]:
+            self._stages.forget(self._arenas.pop(size))
 
     def encode_control(self, control: ControlState) -> Cond:
         """Prompt and negative prompt, encoded: a `Wish`."""
@@ -209,17 +184,17 @@ class DiffusionAdapter:
             if picture is not None:
                 place.arena.put(place.row, picture)
         arena, rows = self._rows(lanes)
-        self._networks.begin(arena, rows)
+        self._stages.begin(arena, rows)
 
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
         arena, rows = self._rows(lanes)
-        self._networks.denoise(arena, rows, step, guided=self._lanes[lanes[0]].is_guided)
+        self._stages.denoise(arena, rows, self._steps[step], guided=self._lanes[lanes[0]].is_guided)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""
         arena, rows = self._rows(lanes)
-        self._networks.finish(arena, rows)
+        self._stages.finish(arena, rows)
         return arena.fetch([self._lanes[lane].row for lane in lanes])
 
     def reset(self, lane: int) -> None:
@@ -230,8 +205,14 @@ class DiffusionAdapter:
         return (size.width, size.height, control.params.steps, self._guidance(control) > 1)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
+        """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""
         places = [self._lanes[lane] for lane in lanes]
-        return places[0].arena, torch.tensor([place.row for place in places], device=self._device)
+        rows = tuple(place.row for place in places)
+        if rows not in self._cohorts:
+            if len(self._cohorts) >= _COHORTS:
+                self._cohorts.clear()
+            self._cohorts[rows] = torch.tensor(rows, device=self._device)
+        return places[0].arena, self._cohorts[rows]
 
     def _guidance(self, control: ControlState) -> float:
         """As asked for, where the model knows guidance."""
@@ -244,5 +225,10 @@ class DiffusionAdapter:
         return Shape(size, (height, width), latent, max(self.spec.valid_steps))
 
     def _arena(self, size: Size) -> Arena:
-        arena = self._arenas[size] = Arena(self._shape(size), LANES, self._parts.unet, self._blank)
-        return arena
+        """Memory for lanes of a size; where there is not enough, what nobody uses is given up for it."""
+        cut = partial(Arena, self._shape(size), LANES, self._parts.unet, self._blank)
+        try:
+            return cut()
+        except torch.OutOfMemoryError:
+            self._let_go_of_empty(0)
+            return cut()

@@ -44,27 +44,34 @@ class Arena:
     Args:
         unet: says how much a remembered prompt takes.
         blank: any prompt, encoded.
+
+    Attributes:
+        scratch: a row that is no lane's.
     """
 
     def __init__(self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words) -> None:
         device, dtype = blank.tokens.device, blank.tokens.dtype
         height, width = shape.size.height, shape.size.width
-        self.shape, self.lanes = shape, lanes
-        self.pixels = torch.zeros(lanes, height, width, 3, dtype=torch.uint8, device=device)
+        self.shape, self.lanes, self.scratch = shape, lanes, lanes
+        rows = lanes + 1
+        self.pixels = torch.zeros(rows, height, width, 3, dtype=torch.uint8, device=device)
         self.made = torch.zeros_like(self.pixels)
-        self.latent = torch.zeros(lanes, *shape.latent, device=device)
-        self.noise = torch.zeros(lanes, shape.passes + 1, *shape.latent, device=device)
-        self.start = torch.zeros(lanes, 2, device=device)
-        self.table = torch.zeros(lanes, shape.passes, ROW, device=device)
-        self.guidance = torch.ones(lanes, device=device)
+        self.latent = torch.zeros(rows, *shape.latent, device=device)
+        self.noise = torch.zeros(rows, shape.passes + 1, *shape.latent, device=device)
+        self.start = torch.zeros(rows, 2, device=device)
+        self.table = torch.zeros(rows, shape.passes, ROW, device=device)
+        self.guidance = torch.ones(rows, device=device)
         embedding = unet.embed(torch.zeros(shape.passes, device=device), blank, shape.inner)
-        self.embedding = torch.zeros(lanes, 2, *embedding.shape[1:], dtype=dtype, device=device)
+        self.embedding = torch.zeros(rows, 2, *embedding.shape[1:], dtype=dtype, device=device)
         self.memory = tuple(
-            torch.zeros(lanes, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
+            torch.zeros(rows, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
         )
         is_cuda = device.type == "cuda"
         self._into = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
         self._out = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
+        self._taken_up: list[torch.cuda.Event] = []
+        if is_cuda:
+            self._taken_up = [torch.cuda.Event() for _ in range(lanes)]  # type: ignore[no-untyped-call]  # torch's own
         self._free = list(range(lanes))[::-1]
 
     @property
@@ -105,8 +112,13 @@ class Arena:
 
     def put(self, lane: int, picture: Pixels) -> None:
         """A source for a lane, uint8 [H, W, 3]."""
+        if self._taken_up:
+            # A frame that was given up may still be on its way from here.
+            self._taken_up[lane].synchronize()
         self._into[lane].numpy()[:] = picture
         self.pixels[lane].copy_(self._into[lane], non_blocking=True)
+        if self._taken_up:
+            self._taken_up[lane].record()
 
     def fetch(self, lanes: Sequence[int]) -> list[Pixels]:
         """What was made in these lanes, uint8 [H, W, 3] each; valid until their next fetch."""

@@ -16,6 +16,7 @@ from liveglass.engine.errors import WeightsRefused
 from liveglass.engine.models.devices import choose_device
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
+from liveglass.engine.models.diffusion.captured import cuda_capture
 from liveglass.engine.models.diffusion.checkpoint import Files
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.presets import Preset, preset_spec
@@ -37,7 +38,14 @@ _ROOM = 0.9
 
 
 def load_preset(
-    preset: Preset, models_dir: Path, device: str, threads: int, on_stage: Callable[[str], None]
+    preset: Preset,
+    models_dir: Path,
+    device: str,
+    threads: int,
+    on_stage: Callable[[str], None],
+    *,
+    captures: bool = True,
+    compiles: bool = False,
 ) -> tuple[DiffusionAdapter, str]:
     """A preset, loaded, and the device that it is on.
 
@@ -45,6 +53,8 @@ def load_preset(
         device: `auto`, `cpu`, `cuda`, `mps`.
         threads: CPU threads; 0 leaves torch's choice.
         on_stage: told what is going on, for people who wait.
+        captures: passes are captured and replayed, where the device can.
+        compiles: networks go through torch.compile.
 
     Raises:
         NotAvailable: its files are not here.
@@ -65,11 +75,13 @@ def load_preset(
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     kind = torch.float32 if device == "cpu" else torch.bfloat16
     try:
-        return DiffusionAdapter(_parts(preset, files, device, kind)), device
+        parts = _parts(preset, files, device, kind)
     except (OSError, ValueError, RuntimeError, msgspec.DecodeError) as fault:
         if isinstance(fault, torch.OutOfMemoryError):
             raise
         raise WeightsRefused(f"{preset.name} does not load from {files.base}: {fault}") from fault
+    capture = cuda_capture() if captures and device.startswith("cuda") else None
+    return DiffusionAdapter(parts, capture, "inductor" if compiles else None), device
 
 
 def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Parts:

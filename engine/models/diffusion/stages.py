@@ -1,0 +1,97 @@
+"""The three stages of a cohort as functions of its arena, its rows and the step; nothing in here waits for the device.
+
+A captured graph reads fixed addresses, so rows and step come as tensors: `rows` int64 [B], `step` int64 [], both on the
+arena's device. Runs in the worker process.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from liveglass.engine.models.diffusion.arena import ROW, Arena
+from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.unet import PromptedUNet
+
+MODE = "max-autotune-no-cudagraphs"
+"""Of inductor's modes the one that measures kernels and leaves capturing to `captured.py`."""
+
+Backend = str | Callable[..., Any]
+"""A backend of `torch.compile` by its name, or a function that is one."""
+
+
+class Stages(Protocol):
+    """How a frame is made, for all rows of a cohort at once."""
+
+    def begin(self, arena: Arena, rows: Tensor) -> None:
+        """Sources into latents, with as much noise as each row's start has."""
+        ...
+
+    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, *, guided: bool) -> None:
+        """One pass; guided, the network is told prompt and negative prompt apart."""
+        ...
+
+    def finish(self, arena: Arena, rows: Tensor) -> None:
+        """Latents into pictures of the size outside."""
+        ...
+
+    def forget(self, arena: Arena) -> None:
+        """Nobody will ask for this arena again."""
+        ...
+
+
+class Networks:
+    """The stages by the networks themselves.
+
+    Args:
+        backend: of `torch.compile`, which the networks then go through, a shape at a time; None: they run as they are.
+    """
+
+    def __init__(self, unet: PromptedUNet, codec: Codec, backend: Backend | None = None) -> None:
+        self._type = next(unet.parameters()).dtype
+        self._unet: Callable[..., Tensor] = unet
+        self._encode, self._decode = codec.encode, codec.decode
+        if backend is not None:
+            # A batch is a shape: whatever a user does, nothing else is ever compiled again.
+            mode = MODE if backend == "inductor" else None
+            compiled = partial(torch.compile, backend=backend, mode=mode, fullgraph=True, dynamic=False)
+            self._unet, self._encode, self._decode = map(compiled, (unet, codec.encode, codec.decode))
+
+    def begin(self, arena: Arena, rows: Tensor) -> None:
+        """See `Stages`."""
+        pixels = arena.pixels[rows].permute(0, 3, 1, 2).to(self._type) / 127.5 - 1
+        if pixels.shape[-2:] != arena.shape.inner:
+            pixels = F.interpolate(pixels, arena.shape.inner, mode="bilinear", align_corners=False, antialias=True)
+        encoded = self._encode(pixels).float()
+        keep, noise = arena.start[rows].view(-1, 2, 1, 1, 1).unbind(1)
+        arena.latent[rows] = keep * encoded + noise * arena.noise[rows, 0]
+
+    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, *, guided: bool) -> None:
+        """A row of the sampler's table: x <- a x + b F(c_in x, t) + s noise."""
+        latent = arena.latent[rows]
+        _, scale, keep, take, fresh = arena.table[rows, step].view(-1, ROW, 1, 1, 1).unbind(1)
+        given = (latent * scale).to(self._type)
+        if guided:
+            # Two rows of one pass: with the prompt and with the negative prompt.
+            memory = [part[rows].transpose(0, 1).flatten(0, 1) for part in arena.memory]
+            embedding = torch.cat([arena.embedding[rows, side, step] for side in (0, 1)])
+            said, other = self._unet(given.repeat(2, 1, 1, 1), embedding, memory).float().chunk(2)
+            said = other + arena.guidance[rows].view(-1, 1, 1, 1) * (said - other)
+        else:
+            memory = [part[rows, 0] for part in arena.memory]
+            said = self._unet(given, arena.embedding[rows, 0, step], memory).float()
+        arena.latent[rows] = keep * latent + take * said + fresh * arena.noise[rows, step + 1]
+
+    def finish(self, arena: Arena, rows: Tensor) -> None:
+        """See `Stages`."""
+        pixels = self._decode(arena.latent[rows].to(self._type)).float()
+        size = (arena.shape.size.height, arena.shape.size.width)
+        if pixels.shape[-2:] != size:
+            pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False)
+        arena.made[rows] = (pixels * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def forget(self, arena: Arena) -> None:
+        """Nothing is kept of an arena."""
