@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
@@ -123,6 +124,17 @@ def unet(config: Config) -> UNet2DConditionModel:
     return UNet2DConditionModel(**config).eval()
 
 
+def controlnet(config: Config) -> ControlNetModel:
+    """A ControlNet of a U-Net; its last layers, which begin at zero, are given weights for its word to count."""
+    torch.manual_seed(5)
+    made = ControlNetModel(**config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.abs().max() == 0:
+                parameter.normal_(std=0.2)
+    return made
+
+
 def autoencoder(config: Config) -> AutoencoderTiny:
     """TAESD; its random weights are made loud enough for pictures to differ."""
     torch.manual_seed(2)
@@ -144,6 +156,14 @@ def text_model(config: Config, *, pooled: bool = False) -> CLIPTextModel | CLIPT
 def tiny_unet(*, xl: bool = False) -> UNet2DConditionModel:
     """Stable Diffusion's network, or SDXL's, with two levels."""
     return unet(_TINY_XL if xl else _TINY_UNET)
+
+
+def tiny_controlnet(**more: str) -> ControlNetModel:
+    """A ControlNet of the tiny U-Net."""
+    own = {
+        name: _TINY_UNET[name] for name in _TINY_UNET if name not in {"sample_size", "out_channels", "up_block_types"}
+    }
+    return controlnet(own | {"conditioning_embedding_out_channels": (4, 8, 8, 8)} | more)
 
 
 def tiny_autoencoder() -> AutoencoderTiny:

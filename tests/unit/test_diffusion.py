@@ -18,6 +18,7 @@ from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.models.diffusion import adapter as adapter_module
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import (
     lcm_scheduler,
     lcm_timesteps,
@@ -25,7 +26,7 @@ from liveglass.engine.models.diffusion.schedules import (
     turbo_scheduler,
     turbo_timesteps,
 )
-from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
+from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText
 
 SIZE = Size(96, 64)

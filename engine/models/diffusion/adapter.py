@@ -20,9 +20,10 @@ from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
 from liveglass.engine.models.diffusion.arena import Arena, Shape
 from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import Scheduler
 from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages
-from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
+from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
 from liveglass.engine.models.sizes import working_size
 

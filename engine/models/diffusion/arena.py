@@ -15,7 +15,8 @@ from torch import Tensor
 from liveglass.engine.errors import OutOfMemory
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import Schedule
-from liveglass.engine.models.diffusion.unet import PromptedUNet, Words
+from liveglass.engine.models.diffusion.prompted import Words
+from liveglass.engine.models.diffusion.unet import PromptedUNet
 
 ROW = 5
 """Numbers in a row of a schedule."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from liveglass.engine.control import Prompt
-from liveglass.engine.models.diffusion.unet import Words
+from liveglass.engine.models.diffusion.prompted import Words
 
 
 class TextEncoder(nn.Module, ABC):
