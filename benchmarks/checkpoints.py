@@ -71,6 +71,10 @@ _TINY_XL = _TINY_UNET | {
     "transformer_layers_per_block": (1, 2),
     "use_linear_projection": True,
 }
+_NOT_THE_GUIDES = {"sample_size", "out_channels", "up_block_types"}
+"""Of a U-Net's configuration, what its ControlNet has no part of."""
+
+_TINY_HINTS = {"conditioning_embedding_out_channels": (4, 8, 8, 8)}
 _CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 _CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
 _CLIP_G = {
@@ -104,6 +108,7 @@ _SD15 = {"sample_size": 64, "cross_attention_dim": 768}
 
 TRUE_SIZE = {
     "sd15-lcm": Networks(_SD15, (_CLIP_L,), {}),
+    "sd15-lcm-edge": Networks(_SD15, (_CLIP_L,), {}),
     "sd-turbo": Networks(_SD21, (_CLIP_H | {"hidden_act": "gelu"},), {}),
     "sdxl-turbo": Networks(_SDXL, (_CLIP_L, _CLIP_G | {"hidden_act": "gelu"}), {}),
 }
@@ -160,10 +165,8 @@ def tiny_unet(*, xl: bool = False) -> UNet2DConditionModel:
 
 def tiny_controlnet(**more: str) -> ControlNetModel:
     """A ControlNet of the tiny U-Net."""
-    own = {
-        name: _TINY_UNET[name] for name in _TINY_UNET if name not in {"sample_size", "out_channels", "up_block_types"}
-    }
-    return controlnet(own | {"conditioning_embedding_out_channels": (4, 8, 8, 8)} | more)
+    own = {name: _TINY_UNET[name] for name in _TINY_UNET if name not in _NOT_THE_GUIDES}
+    return controlnet(own | _TINY_HINTS | more)
 
 
 def tiny_autoencoder() -> AutoencoderTiny:
@@ -188,24 +191,35 @@ def letters(folder: Path) -> CLIPTokenizer:
 def write_preset(
     preset: Preset, models_dir: Path, networks: Networks | None = None, kind: torch.dtype = torch.float32
 ) -> None:
-    """A checkpoint of type `kind` as the preset's repositories have it; tiny where nothing is said of its networks."""
+    """A checkpoint of type `kind` as the preset's repositories have it; tiny where nothing is said of its networks.
+
+    What is there already stays: presets share parts.
+    """
     networks = networks or tiny(preset)
-    base = models_dir / preset.base.name
+    if not (base := models_dir / preset.base.name).exists():
+        _write_base(preset, base, networks, kind)
+    if not (codec := models_dir / preset.codec.name).exists():
+        autoencoder(networks.codec).to(kind).save_pretrained(codec)
+    if preset.guide is not None and not (guide := models_dir / preset.guide.repository.name).exists():
+        own = {name: networks.unet[name] for name in networks.unet if name not in _NOT_THE_GUIDES}
+        hints = _TINY_HINTS if networks.codec else {}
+        controlnet(own | hints).to(kind).save_pretrained(guide)
+    if preset.lora is not None and not (lora := models_dir / preset.lora.name).exists():
+        lora.mkdir(parents=True)
+        save_file(lora_of(unet(networks.unet)), lora / "pytorch_lora_weights.safetensors")
+
+
+def _write_base(preset: Preset, base: Path, networks: Networks, kind: torch.dtype) -> None:
     base.mkdir(parents=True)
     for number, config in enumerate(networks.texts):
         ending = f"_{number + 1}" if number else ""
         (base / f"tokenizer{ending}").mkdir()
         letters(base / f"tokenizer{ending}").save_pretrained(base / f"tokenizer{ending}")
         text_model(config, pooled=number > 0).to(kind).save_pretrained(base / f"text_encoder{ending}")
-    network = unet(networks.unet).to(kind)
-    network.save_pretrained(base / "unet")
+    unet(networks.unet).to(kind).save_pretrained(base / "unet")
     (LCMScheduler if preset.sampler == "lcm" else EulerAncestralDiscreteScheduler)(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
     ).save_pretrained(base / "scheduler")
-    autoencoder(networks.codec).to(kind).save_pretrained(models_dir / preset.codec.name)
-    if preset.lora is not None:
-        (models_dir / preset.lora.name).mkdir(parents=True)
-        save_file(lora_of(network), models_dir / preset.lora.name / "pytorch_lora_weights.safetensors")
 
 
 def lora_of(network: nn.Module, size: float = 0.05) -> dict[str, torch.Tensor]:

@@ -32,7 +32,7 @@ from machine import RESULTS, describe, table
 from liveglass.engine.models.devices import choose_device
 from liveglass.engine.models.diffusion.presets import PRESETS
 
-DEFAULT_STEPS = {"sd15-lcm": (4, 2, 1), "sd-turbo": (1,), "sdxl-turbo": (4, 1)}
+DEFAULT_STEPS = {"sd15-lcm": (4, 2, 1), "sd15-lcm-edge": (4,), "sd-turbo": (1,), "sdxl-turbo": (4, 1)}
 SECONDS, TINY_SECONDS = 10.0, 0.3
 CELL_LIMIT_S = 400.0
 HEAD = ("model", "steps", "what", "p50", "p95", "p99", "fps", "more")
@@ -72,13 +72,13 @@ def one(argument: str) -> int:
 
 
 def write_weights(presets: Sequence[str], models_dir: Path, *, device: str, is_tiny: bool) -> None:
-    """Random weights for every preset that has none in `models_dir`."""
+    """Random weights for what the presets lack in `models_dir`."""
     from checkpoints import TRUE_SIZE, write_preset  # noqa: PLC0415 - takes seconds
     from diffusers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
     for name in presets:
-        if (models_dir / PRESETS[name].base.name).exists():
+        if all((models_dir / one.name).exists() for one in PRESETS[name].repositories):
             continue
         print(f"writing random weights of {name}", flush=True)
         if is_tiny:

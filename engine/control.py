@@ -21,6 +21,7 @@ Strength = Annotated[float, Meta(ge=0, le=1)]
 Steps = Annotated[int, Meta(ge=1, le=64)]
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 Guidance = Annotated[float, Meta(ge=0, le=20)]
+Edge = Annotated[float, Meta(ge=0, le=2)]
 BlendMs = Annotated[int, Meta(ge=0, le=10_000)]
 Weight = Annotated[float, Meta(ge=-2, le=2)]
 
@@ -39,6 +40,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         strength: how far the picture moves away from the camera, 0 to 1; each model states its meaning.
         steps: denoise passes for a frame, one of the model's `valid_steps`.
         guidance: classifier-free guidance scale; models without it say so in the receipt.
+        edge: how much the camera's edges hold the picture's lines, 0 to 2, by a ControlNet; models without one say so.
         policy: `latest` moves every frame to the newest camera frame, `steady` keeps one constant lag.
         blend_ms: how long a change of prompt or seed takes, where the change itself does not say.
     """
@@ -47,6 +49,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Steps = 4
     seed: Seed = 0
     guidance: Guidance = 1.0
+    edge: Edge = 0.0
     policy: Policy = "latest"
     blend_ms: BlendMs = 0
 
@@ -58,6 +61,7 @@ class ParamsPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     steps: Steps | UnsetType = UNSET
     seed: Seed | UnsetType = UNSET
     guidance: Guidance | UnsetType = UNSET
+    edge: Edge | UnsetType = UNSET
     policy: Policy | UnsetType = UNSET
     blend_ms: BlendMs | UnsetType = UNSET
 
@@ -111,7 +115,7 @@ class ControlState(msgspec.Struct, frozen=True):
         params = self.params
         numbers = {
             name: value
-            for name in ("strength", "steps", "seed", "guidance", "policy")
+            for name in ("strength", "steps", "seed", "guidance", "edge", "policy")
             if (value := getattr(patch, name)) is not UNSET
         }
         params = msgspec.structs.replace(params, **numbers)

@@ -18,6 +18,7 @@ class Controls(msgspec.Struct, frozen=True):
     steps: bool
     seed: bool
     guidance: bool
+    edge: bool
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -78,6 +79,7 @@ def _listing(spec: ModelSpec, worker: WorkerStatus | None) -> ModelListing:
             steps=len(spec.valid_steps) > 1,
             seed=not spec.passes_camera,
             guidance=spec.guidance != "none",
+            edge=spec.guide == "edge",
         ),
         vocabulary=spec.vocabulary,
         looks=spec.looks,

@@ -146,6 +146,7 @@ def first_control(request: SessionRequest, spec: ModelSpec, drawn_seed: int) -> 
         steps=spec.default_steps if wanted.steps is UNSET else wanted.steps,
         seed=drawn_seed if wanted.seed is UNSET else wanted.seed,
         guidance=1.0 if wanted.guidance is UNSET else wanted.guidance,
+        edge=0.0 if wanted.edge is UNSET else wanted.edge,
         policy="latest" if wanted.policy is UNSET else wanted.policy,
         blend_ms=0 if wanted.blend_ms is UNSET else wanted.blend_ms,
     )

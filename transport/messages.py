@@ -14,6 +14,7 @@ from liveglass.engine.control import (
     MAX_PROMPTS,
     BlendMs,
     ControlPatch,
+    Edge,
     Guidance,
     Policy,
     Prompt,
@@ -104,6 +105,7 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
     steps: Steps | UnsetType = UNSET
     seed: Seed | UnsetType = UNSET
     guidance: Guidance | UnsetType = UNSET
+    edge: Edge | UnsetType = UNSET
     apply: Apply | UnsetType = UNSET
     policy: Policy | UnsetType = UNSET
     blend_ms: BlendMs | UnsetType = UNSET
@@ -119,6 +121,7 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
             steps=self.steps,
             seed=self.seed,
             guidance=self.guidance,
+            edge=self.edge,
             apply=self.apply,
             policy=self.policy,
             blend_ms=self.blend_ms,

@@ -12,6 +12,7 @@ from liveglass.engine.control import (
     MAX_SEED,
     BlendMs,
     ControlPatch,
+    Edge,
     Guidance,
     Params,
     Policy,
@@ -33,6 +34,7 @@ class ParamsMerge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Steps | UnsetType | None = UNSET
     seed: Seed | UnsetType | None = UNSET
     guidance: Guidance | UnsetType | None = UNSET
+    edge: Edge | UnsetType | None = UNSET
     policy: Policy | UnsetType | None = UNSET
     blend_ms: BlendMs | UnsetType | None = UNSET
 
@@ -47,7 +49,7 @@ class ControlMerge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params: ParamsMerge | UnsetType | None = UNSET
 
 
-_ALL_DEFAULTS = ParamsMerge(None, None, None, None, None, None)
+_ALL_DEFAULTS = ParamsMerge(*[None] * len(ParamsMerge.__struct_fields__))
 
 
 def read_merge(body: dict[str, object], spec: ModelSpec) -> ControlPatch:
@@ -74,6 +76,7 @@ def read_merge(body: dict[str, object], spec: ModelSpec) -> ControlPatch:
         steps=spec.default_steps if params.steps is None else params.steps,
         seed=secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed,
         guidance=default.guidance if params.guidance is None else params.guidance,
+        edge=default.edge if params.edge is None else params.edge,
         policy=default.policy if params.policy is None else params.policy,
         blend_ms=default.blend_ms if params.blend_ms is None else params.blend_ms,
     )

@@ -58,6 +58,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         default_steps: used where a session names none.
         guidance: `none`: no effect; `embedded`: an input of the network; `cfg`: two rows of one pass.
         negative: whether a negative prompt has an effect.
+        guide: what of the camera a ControlNet holds the picture to; None: there is none.
         strength: what strength means with this model, in a sentence for people.
         inner_pixels: how many it paints inside, whatever the picture's size; 0: as many as the picture has.
         passes_camera: its output holds camera pixels (the pass-through models).
@@ -72,6 +73,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     default_steps: int
     guidance: Literal["none", "embedded", "cfg"] = "none"
     negative: bool = False
+    guide: Literal["edge"] | None = None
     strength: str = ""
     strength_has_effect: bool = True
     prompt_has_effect: bool = True

@@ -20,6 +20,7 @@ def effective(control: ControlState) -> dict[str, object]:
         "steps": params.steps,
         "seed": params.seed,
         "guidance": params.guidance,
+        "edge": params.edge,
         "policy": params.policy,
         "apply": control.apply,
         "blend_ms": control.transition_ms,
@@ -39,6 +40,9 @@ def in_effect(control: ControlState, spec: ModelSpec) -> tuple[dict[str, object]
     if spec.guidance == "none" and control.params.guidance != 1.0:
         result["guidance"] = 1.0
         notes.append(f"guidance: no effect with this model ({spec.name})")
+    if spec.guide != "edge" and control.params.edge:
+        result["edge"] = 0.0
+        notes.append(f"edge: no effect with this model ({spec.name})")
     if not spec.strength_has_effect and control.params.strength != 0.6:
         notes.append(f"strength: no effect with this model ({spec.name})")
     if spec.prompt_has_effect and not spec.open_vocabulary:

@@ -100,6 +100,7 @@ def test_nine_prompts_or_two_spellings_of_one_are_refused() -> None:
         ("seed", -1),
         ("seed", 2**32),
         ("guidance", 20.5),
+        ("edge", 2.1),
         ("blend_ms", 10_001),
         ("policy", "fastest"),
         ("prompts", [{"text": "x", "weight": 2.5}]),

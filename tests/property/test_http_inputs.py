@@ -25,7 +25,8 @@ json_values = st.recursive(
 )
 names = st.sampled_from(
     ["prompt", "prompts", "negative", "params", "apply", "strength", "steps", "seed", "version", "size", "fps",
-     "source", "camera_visible", "fallback", "fit", "model", "text", "weight", "guidance", "policy", "blend_ms"]
+     "source", "camera_visible", "fallback", "fit", "model", "text", "weight", "guidance", "edge", "policy",
+     "blend_ms"]
 )  # fmt: skip
 params = st.dictionaries(st.sampled_from(ParamsMerge.__struct_fields__), json_values, max_size=3)
 bodies = st.dictionaries(names, json_values | params, max_size=4)

@@ -72,6 +72,7 @@ commands = st.one_of(
         steps=st.integers(1, 64),
         seed=st.integers(0, 2**32 - 1),
         guidance=st.floats(0, 20),
+        edge=st.floats(0, 2),
         policy=st.sampled_from(["latest", "steady"]),
     ),
     st.sampled_from([kind for name, kind in COMMANDS.items() if name.startswith(("stream.", "history."))]).flatmap(

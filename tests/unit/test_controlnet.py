@@ -4,14 +4,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from checkpoints import TEXT_WIDTH, tiny_controlnet, tiny_unet
+from checkpoints import TEXT_WIDTH, letters, tiny_autoencoder, tiny_controlnet, tiny_text_model, tiny_unet
 
+from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import ModelFailed
-from liveglass.engine.frame import Size
+from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.models.base import ModelSpec
+from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
+from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.edges import HIGH, LOW, edges
 from liveglass.engine.models.diffusion.prompted import Words
+from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
 from liveglass.engine.models.diffusion.unet import PromptedUNet
+from liveglass.engine.models.diffusion.words import ClipText
 from liveglass.engine.stream.sample import Sample
 
 
@@ -73,3 +79,75 @@ def test_edges_of_a_batch_are_the_edges_of_each() -> None:
     pictures = torch.rand(3, 3, 24, 40)
     assert torch.equal(edges(pictures), torch.cat([edges(picture[None]) for picture in pictures]))
     assert edges(torch.full((1, 3, 24, 40), 0.5)).max() == 0
+
+
+SIZE = Size(64, 64)
+SPEC = ModelSpec(
+    name="tiny", title="", licence="", valid_steps=(1, 2), default_steps=2, guidance="cfg", negative=True, guide="edge"
+)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionAdapter:
+    text = ClipText(letters(tmp_path_factory.mktemp("words")), tiny_text_model())
+    unet, codec, guide = PromptedUNet(tiny_unet()), Codec(tiny_autoencoder()), PromptedControlNet(tiny_controlnet())
+    return DiffusionAdapter(Parts(SPEC, text, unet, codec, lcm_scheduler(signal_left(0.00085, 0.012)), guide))
+
+
+def asked(edge: float, **params: float) -> ControlState:
+    return ControlState(1, (Prompt("blue ink"),), params=Params(**({"steps": 2, "seed": 3, "edge": edge} | params)))
+
+
+def made(adapter: DiffusionAdapter, wishes: list[ControlState], sources: list[Pixels | None]) -> list[Pixels]:
+    lanes = [adapter.open_lane(SIZE) for _ in wishes]
+    for lane, wish in zip(lanes, wishes, strict=True):
+        noise = adapter.draw_noise(wish.params.seed, SIZE)
+        adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish), noise, wish.params.strength)
+    assert len({adapter.group(wish, SIZE) for wish in wishes}) == 1
+    adapter.begin(lanes, sources)
+    adapter.denoise(lanes, 0)
+    adapter.denoise(lanes, 1)
+    pictures = [pixels.copy() for pixels in adapter.finish(lanes)]
+    for lane in lanes:
+        adapter.close_lane(lane)
+    return pictures
+
+
+def picture(seed: int) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+def differ(a: Pixels, b: Pixels) -> int:
+    return int(np.abs(a.astype(int) - b).max())
+
+
+def test_edges_hold_a_frame_as_much_as_they_are_asked_to(adapter: DiffusionAdapter) -> None:
+    free, some, much = (made(adapter, [asked(edge)], [picture(1)])[0] for edge in (0.0, 0.5, 1.5))
+    assert differ(free, some) > 2
+    assert np.abs(much.astype(int) - free).mean() > np.abs(some.astype(int) - free).mean()
+    assert adapter.group(asked(0.5), SIZE) == adapter.group(asked(1.5), SIZE) != adapter.group(asked(0.0), SIZE)
+
+
+def test_a_frame_from_words_alone_is_held_by_nothing(adapter: DiffusionAdapter) -> None:
+    held, free = (made(adapter, [asked(edge)], [None])[0] for edge in (1.0, 0.0))
+    assert differ(held, free) <= 1
+
+
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_in_company_each_is_held_by_its_own_edges(adapter: DiffusionAdapter, guidance: float) -> None:
+    wishes = [
+        asked(0.4, seed=1, guidance=guidance),
+        asked(1.2, seed=2, guidance=guidance),
+        asked(0.8, guidance=guidance),
+    ]
+    sources = [picture(1), picture(2), None]
+    alone = [made(adapter, [wish], [source])[0] for wish, source in zip(wishes, sources, strict=True)]
+    assert max(map(differ, alone, made(adapter, wishes, sources))) <= 1
+
+
+def test_a_transition_goes_the_way_of_its_end_from_the_start(adapter: DiffusionAdapter) -> None:
+    free, held, guided = (adapter.encode_control(wish) for wish in (asked(0.0), asked(1.0), asked(1.0, guidance=5.0)))
+    assert adapter.blend(free, held, 0.0).edge == 1.0
+    assert adapter.blend(held, free, 0.0).edge == 0.0
+    assert adapter.blend(held, guided, 0.5)[2:] == (5.0, 1.0)
+    assert len(adapter.blend(guided, held, 0.0).sides) == 1

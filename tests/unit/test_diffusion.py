@@ -174,7 +174,8 @@ def test_in_company_a_frame_is_what_it_is_alone(adapter: DiffusionAdapter) -> No
 
 def addresses(adapter: DiffusionAdapter) -> dict[str, list[tuple[int, torch.Size]]]:
     """Where everything lies that passes read, and its shape."""
-    kept = vars(adapter._arenas[SIZE])
+    arena = adapter._arenas[SIZE]
+    kept = vars(arena) | vars(arena.told)
     parts = {name: value if isinstance(value, tuple) else (value,) for name, value in kept.items()}
     return {
         name: [(part.data_ptr(), part.shape) for part in several if isinstance(part, torch.Tensor)]

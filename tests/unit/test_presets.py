@@ -29,8 +29,7 @@ CONTROL = ControlState(1, (Prompt("ink"),), params=Params(steps=2, seed=1, stren
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = tmp_path_factory.mktemp("models")
     for preset in PRESETS.values():
-        if not (models / preset.base.name).exists():
-            write_preset(preset, models)
+        write_preset(preset, models)
     return models
 
 

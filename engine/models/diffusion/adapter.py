@@ -20,9 +20,10 @@ from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
 from liveglass.engine.models.diffusion.arena import Arena, Shape
 from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import Scheduler
-from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages
+from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages, Way
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
 from liveglass.engine.models.sizes import working_size
@@ -44,6 +45,7 @@ class Parts:
     Attributes:
         codec: pixels in -1..1 to latents and back.
         scheduler: strength, passes and whether there is a source, to a schedule.
+        guide: a ControlNet, where there is one.
     """
 
     spec: ModelSpec
@@ -51,14 +53,16 @@ class Parts:
     unet: PromptedUNet
     codec: Codec
     scheduler: Scheduler
+    guide: PromptedControlNet | None = None
 
 
 class Wish(NamedTuple):
-    """What a control version asks for in words: the prompt, the negative prompt, and how much they are told apart."""
+    """What a control version asks for: prompt, negative prompt, how much they are told apart, how much edges hold."""
 
     words: Words
     negative: Words
     guidance: float
+    edge: float = 0.0
 
     @property
     def sides(self) -> tuple[Words, ...]:
@@ -78,9 +82,9 @@ class _Lane:
     has_source: bool = True
 
     @property
-    def is_guided(self) -> bool:
-        """Whether its passes have two rows."""
-        return self.wish is not None and len(self.wish.sides) > 1
+    def way(self) -> Way:
+        """What its passes are made of."""
+        return Way() if self.wish is None else Way(len(self.wish.sides) > 1, self.wish.edge > 0)
 
 
 class DiffusionAdapter:
@@ -94,12 +98,12 @@ class DiffusionAdapter:
 
     def __init__(self, parts: Parts, capture: Capture | None = None, backend: Backend | None = None) -> None:
         self._parts = parts
-        for network in (parts.text, parts.unet, parts.codec):
+        for network in (parts.text, parts.unet, parts.codec, *([parts.guide] if parts.guide else [])):
             # Nothing is recorded for gradients then, in whatever mode it is called.
             network.eval().requires_grad_(requires_grad=False)
         self._blank = parts.text.encode("")
         self._device = self._blank.tokens.device
-        networks = Networks(parts.unet, parts.codec, backend)
+        networks = Networks(parts.unet, parts.codec, parts.guide, backend)
         self._stages: Stages = networks if capture is None else Captured(networks, capture)
         self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
         self._cohorts: dict[tuple[int, ...], Tensor] = {}
@@ -137,12 +141,14 @@ class DiffusionAdapter:
         text = self._parts.text
         guidance = self._guidance(control)
         negative = text.encode(control.negative) if guidance > 1 else self._blank
-        return Wish(weighted(text, control.spoken), negative, guidance)
+        return Wish(weighted(text, control.spoken), negative, guidance, self._edge(control))
 
     def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
         """The wish `progress` (0 to 1) of the way from `a` to `b`."""
-        guidance = a.guidance + (b.guidance - a.guidance) * progress
-        return Wish(between(a.words, b.words, progress), between(a.negative, b.negative, progress), guidance)
+        # What passes are made of is `b`'s from the start: a cohort goes one way.
+        guidance = _from_to(a.guidance, b.guidance, progress) if min(a.guidance, b.guidance) > 1 else b.guidance
+        edge = _from_to(a.edge, b.edge, progress) if min(a.edge, b.edge) > 0 else b.edge
+        return Wish(between(a.words, b.words, progress), between(a.negative, b.negative, progress), guidance, edge)
 
     def schedule(self, control: ControlState) -> Schedule:
         """The passes of a frame that is made from a source."""
@@ -157,7 +163,8 @@ class DiffusionAdapter:
         """Put a control version into its lane."""
         place, wish = self._lanes[lane], cond
         place.wish, place.schedule = wish, schedule
-        place.arena.write_words(place.row, [self._parts.unet.remember(words) for words in wish.sides])
+        for told in place.arena.everything_told:
+            told.write_words(place.row, wish.sides)
         place.arena.guidance[place.row] = wish.guidance
         if place.noise is not noise:  # a transition writes its words for every frame, and the same noise each time
             place.noise = noise
@@ -172,8 +179,12 @@ class DiffusionAdapter:
         if not place.has_source:
             schedule = self._parts.scheduler(1.0, schedule.steps, has_source=False)
         times = torch.tensor([row[0] for row in schedule.rows], device=self._device)
-        embeddings = [self._parts.unet.embed(times, words, place.arena.shape.inner) for words in place.wish.sides]
-        place.arena.write_schedule(place.row, schedule, embeddings)
+        for told in place.arena.everything_told:
+            told.write_times(place.row, place.wish.sides, times)
+        place.arena.write_schedule(place.row, schedule)
+        if place.arena.hinted is not None:
+            # A frame from words alone has no edges to be held by.
+            place.arena.hold[place.row] = place.wish.edge if place.has_source else 0.0
 
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
         """Encode the sources (uint8 [H, W, 3] each, None: from words alone) and set the start of each lane."""
@@ -185,12 +196,12 @@ class DiffusionAdapter:
             if picture is not None:
                 place.arena.put(place.row, picture)
         arena, rows = self._rows(lanes)
-        self._stages.begin(arena, rows)
+        self._stages.begin(arena, rows, self._lanes[lanes[0]].way)
 
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
         arena, rows = self._rows(lanes)
-        self._stages.denoise(arena, rows, self._steps[step], guided=self._lanes[lanes[0]].is_guided)
+        self._stages.denoise(arena, rows, self._steps[step], self._lanes[lanes[0]].way)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""
@@ -202,8 +213,9 @@ class DiffusionAdapter:
         """Nothing is carried from frame to frame."""
 
     def group(self, control: ControlState, size: Size) -> GroupKey:
-        """Equal sizes, passes and kinds of guidance share a pass."""
-        return (size.width, size.height, control.params.steps, self._guidance(control) > 1)
+        """Equal sizes, passes and ways share a pass."""
+        guided, hinted = self._guidance(control) > 1, self._edge(control) > 0
+        return (size.width, size.height, control.params.steps, guided, hinted)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
         """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""
@@ -219,6 +231,10 @@ class DiffusionAdapter:
         """As asked for, where the model knows guidance."""
         return control.params.guidance if self.spec.guidance == "cfg" else 1.0
 
+    def _edge(self, control: ControlState) -> float:
+        """As asked for, where there is a ControlNet for it."""
+        return control.params.edge if self.spec.guide == "edge" else 0.0
+
     def _shape(self, size: Size) -> Shape:
         width, height = working_size(size.width, size.height, self.spec.inner_pixels, _UNIT)
         codec = self._parts.codec
@@ -227,9 +243,13 @@ class DiffusionAdapter:
 
     def _arena(self, size: Size) -> Arena:
         """Memory for lanes of a size; where there is not enough, what nobody uses is given up for it."""
-        cut = partial(Arena, self._shape(size), LANES, self._parts.unet, self._blank)
+        cut = partial(Arena, self._shape(size), LANES, self._parts.unet, self._blank, self._parts.guide)
         try:
             return cut()
         except torch.OutOfMemoryError:
             self._let_go_of_empty(0)
             return cut()
+
+
+def _from_to(a: float, b: float, progress: float) -> float:
+    return a + (b - a) * progress

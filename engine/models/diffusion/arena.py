@@ -15,7 +15,8 @@ from torch import Tensor
 from liveglass.engine.errors import OutOfMemory
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import Schedule
-from liveglass.engine.models.diffusion.prompted import Words
+from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
+from liveglass.engine.models.diffusion.prompted import Prompted, Words
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 
 ROW = 5
@@ -39,19 +40,60 @@ class Shape:
     passes: int
 
 
+class Told:
+    """What one network is told of the words of every lane: made once for a control version, read by every pass.
+
+    Attributes:
+        embedding: of time, text and size for prompt and negative prompt: `[rows, 2, passes, E]`.
+        memory: keys and values of each cross-attention for both: `[rows, 2, 2, heads, T, C / heads]` each.
+    """
+
+    def __init__(self, rows: int, shape: Shape, network: Prompted, blank: Words) -> None:
+        device, dtype = blank.tokens.device, blank.tokens.dtype
+        self._network, self._inner = network, shape.inner
+        embedding = network.embed(torch.zeros(shape.passes, device=device), blank, shape.inner)
+        self.embedding = torch.zeros(rows, 2, *embedding.shape[1:], dtype=dtype, device=device)
+        self.memory = tuple(
+            torch.zeros(rows, 2, *part.shape[1:], dtype=dtype, device=device) for part in network.remember(blank)
+        )
+
+    def write_words(self, row: int, sides: Sequence[Words]) -> None:
+        """The prompt, and the negative prompt where it counts."""
+        for place, words in enumerate(sides):
+            for kept, part in zip(self.memory, self._network.remember(words), strict=True):
+                kept[row, place] = part[0]
+
+    def write_times(self, row: int, sides: Sequence[Words], times: Tensor) -> None:
+        """The times of a schedule's passes, with the words that they come with."""
+        for place, words in enumerate(sides):
+            self.embedding[row, place, : len(times)] = self._network.embed(times, words, self._inner)[0]
+
+    def of(self, rows: Tensor, step: Tensor, *, guided: bool) -> tuple[Tensor, list[Tensor]]:
+        """Embedding `[B, E]` and memory of a pass; guided: of the prompt for all rows, then of the negative prompt."""
+        if not guided:
+            return self.embedding[rows, 0, step], [part[rows, 0] for part in self.memory]
+        embedding = torch.cat([self.embedding[rows, side, step] for side in (0, 1)])
+        return embedding, [part[rows].transpose(0, 1).flatten(0, 1) for part in self.memory]
+
+
 class Arena:
     """`lanes` lanes of one shape.
 
     Args:
         unet: says how much a remembered prompt takes.
         blank: any prompt, encoded.
+        guide: a ControlNet, where there is one.
 
     Attributes:
+        told: what the U-Net is told of each lane's words.
+        hinted: what the ControlNet is told of them, and `hint` of the camera picture; None where there is none.
         scratch: a row that is no lane's.
     """
 
-    def __init__(self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words) -> None:
-        device, dtype = blank.tokens.device, blank.tokens.dtype
+    def __init__(
+        self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words, guide: PromptedControlNet | None = None
+    ) -> None:
+        device = blank.tokens.device
         height, width = shape.size.height, shape.size.width
         self.shape, self.lanes, self.scratch = shape, lanes, lanes
         rows = lanes + 1
@@ -62,11 +104,13 @@ class Arena:
         self.start = torch.zeros(rows, 2, device=device)
         self.table = torch.zeros(rows, shape.passes, ROW, device=device)
         self.guidance = torch.ones(rows, device=device)
-        embedding = unet.embed(torch.zeros(shape.passes, device=device), blank, shape.inner)
-        self.embedding = torch.zeros(rows, 2, *embedding.shape[1:], dtype=dtype, device=device)
-        self.memory = tuple(
-            torch.zeros(rows, 2, *part.shape[1:], dtype=dtype, device=device) for part in unet.remember(blank)
-        )
+        self.told = Told(rows, shape, unet, blank)
+        self.hinted: Told | None = None
+        if guide is not None:
+            self.hinted = Told(rows, shape, guide, blank)
+            sample = torch.zeros(1, 3, *shape.inner, dtype=blank.tokens.dtype, device=device)
+            self.hint = torch.zeros(rows, *guide.encode(sample).shape[1:], dtype=sample.dtype, device=device)
+            self.hold = torch.zeros(rows, device=device)
         is_cuda = device.type == "cuda"
         self._into = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
         self._out = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
@@ -74,6 +118,11 @@ class Arena:
         if is_cuda:
             self._taken_up = [torch.cuda.Event() for _ in range(lanes)]  # type: ignore[no-untyped-call]  # torch's own
         self._free = list(range(lanes))[::-1]
+
+    @property
+    def everything_told(self) -> tuple[Told, ...]:
+        """What each network is told."""
+        return (self.told,) if self.hinted is None else (self.told, self.hinted)
 
     @property
     def is_empty(self) -> bool:
@@ -94,18 +143,10 @@ class Arena:
         """Give a lane back."""
         self._free.append(lane)
 
-    def write_schedule(self, lane: int, schedule: Schedule, embeddings: Sequence[Tensor]) -> None:
-        """The passes of a lane, and what the network is told at each: with the prompt, with the negative prompt."""
+    def write_schedule(self, lane: int, schedule: Schedule) -> None:
+        """The passes of a lane."""
         self.start[lane] = torch.tensor([schedule.keep, schedule.noise])
         self.table[lane, : schedule.steps] = torch.tensor(schedule.rows)
-        for place, embedding in enumerate(embeddings):
-            self.embedding[lane, place, : schedule.steps] = embedding[0]
-
-    def write_words(self, lane: int, memories: Sequence[Sequence[Tensor]]) -> None:
-        """What a lane's prompt, and its negative prompt, left in the network's attention."""
-        for place, memory in enumerate(memories):
-            for kept, part in zip(self.memory, memory, strict=True):
-                kept[lane, place] = part[0]
 
     def write_noise(self, lane: int, noise: NDArray[np.float32]) -> None:
         """The noise of a stream, float32 [passes + 1, channels, height, width]: for its start and after each pass."""

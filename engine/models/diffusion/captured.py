@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from liveglass.engine.models.diffusion.arena import Arena
-from liveglass.engine.models.diffusion.stages import Stages
+from liveglass.engine.models.diffusion.stages import Stages, Way
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ Capture = Callable[[Work], Work]
 class _Key(NamedTuple):
     stage: str
     batch: int
-    guided: bool
+    way: Way
 
 
 class Captured:
@@ -54,17 +54,17 @@ class Captured:
         self._rows: dict[int, Tensor] = {}
         self._step: Tensor | None = None
 
-    def begin(self, arena: Arena, rows: Tensor) -> None:
+    def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""
-        self._do(_Key("begin", _captured_size(len(rows)), guided=False), arena, rows, None)
+        self._do(_Key("begin", _captured_size(len(rows)), Way(hinted=way.hinted)), arena, rows, None)
 
-    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, *, guided: bool) -> None:
+    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, way: Way) -> None:
         """See `Stages`."""
-        self._do(_Key("denoise", _captured_size(len(rows)), guided), arena, rows, step)
+        self._do(_Key("denoise", _captured_size(len(rows)), way), arena, rows, step)
 
     def finish(self, arena: Arena, rows: Tensor) -> None:
         """See `Stages`."""
-        self._do(_Key("finish", _captured_size(len(rows)), guided=False), arena, rows, None)
+        self._do(_Key("finish", _captured_size(len(rows)), Way()), arena, rows, None)
 
     def forget(self, arena: Arena) -> None:
         """Let go of an arena's graphs, which hold its memory."""
@@ -103,9 +103,9 @@ class Captured:
     def _work(self, key: _Key, arena: Arena, rows: Tensor, step: Tensor) -> Work:
         match key.stage:
             case "begin":
-                return partial(self._stages.begin, arena, rows)
+                return partial(self._stages.begin, arena, rows, key.way)
             case "denoise":
-                return partial(self._stages.denoise, arena, rows, step, guided=key.guided)
+                return partial(self._stages.denoise, arena, rows, step, key.way)
             case _:
                 return partial(self._stages.finish, arena, rows)
 

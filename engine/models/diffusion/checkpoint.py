@@ -23,6 +23,7 @@ class Files(msgspec.Struct, frozen=True):
     base: Path
     codec: Path
     lora: Path | None
+    guide: Path | None
 
 
 def find(preset: Preset, models_dir: Path) -> Files:
@@ -38,7 +39,12 @@ def find(preset: Preset, models_dir: Path) -> Files:
             f"{preset.name} needs {', '.join(missing)}, which is neither in {models_dir} nor in the hub's cache.",
             hint=f"liveglass models get {preset.name} fetches it, or put it into {models_dir / missing[0]}.",
         )
-    return Files(found[preset.base], found[preset.codec], None if preset.lora is None else found[preset.lora])
+    return Files(
+        found[preset.base],
+        found[preset.codec],
+        None if preset.lora is None else found[preset.lora],
+        None if preset.guide is None else found[preset.guide.repository],
+    )
 
 
 def _folder(repository: Repository, models_dir: Path) -> Path | None:
@@ -78,7 +84,7 @@ def check(preset: Preset, files: Files) -> int:
         WeightsRefused: a pickle, a damaged file, or none at all.
     """
     holders = [files.base / folder for folder in preset.base.folders if folder.startswith(("text_encoder", "unet"))]
-    holders += [files.codec, *([files.lora] if files.lora else [])]
+    holders += [files.codec, *(folder for folder in (files.lora, files.guide) if folder is not None)]
     return sum(_tensor_bytes(weights(folder)) for folder in holders)
 
 

@@ -1,7 +1,7 @@
 """From a preset's files to an adapter; runs in the worker process."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 import torch
 import transformers
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -19,6 +20,7 @@ from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.captured import cuda_capture
 from liveglass.engine.models.diffusion.checkpoint import Files
 from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.presets import Preset, preset_spec
 from liveglass.engine.models.diffusion.schedules import (
     TRAIN_STEPS,
@@ -96,7 +98,14 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
         PromptedUNet(unet.to(**laid)),
         Codec(codec.to(**laid)),
         _scheduler(preset, files.base),
+        _guide(files.guide, kind, laid),
     )
+
+
+def _guide(folder: Path | None, kind: torch.dtype, laid: Mapping[str, Any]) -> PromptedControlNet | None:
+    if folder is None:
+        return None
+    return PromptedControlNet(_read(ControlNetModel, folder, kind, **_WHOLE).to(**laid))
 
 
 def _read(part: Any, folder: Path, kind: torch.dtype, **more: Any) -> Any:  # noqa: ANN401 - any class of theirs

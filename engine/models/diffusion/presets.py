@@ -42,6 +42,13 @@ class Repository(msgspec.Struct, frozen=True):
         return [f"{folder}/" for folder in self.folders] or [""]
 
 
+class Guide(msgspec.Struct, frozen=True):
+    """A ControlNet: what of the camera picture it is told of, and where it comes from."""
+
+    of: Literal["edge"]
+    repository: Repository
+
+
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """One model by name.
 
@@ -52,6 +59,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         base: text encoders, tokenizers, U-Net and scheduler.
         codec: the tiny autoencoder.
         lora: low-rank weights that are fused at the start.
+        guide: a ControlNet, and what it is told of.
         pixels: that it works at inside, about.
     """
 
@@ -64,6 +72,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     base: Repository
     codec: Repository
     lora: Repository | None = None
+    guide: Guide | None = None
     valid_steps: tuple[int, ...]
     default_steps: int
     is_guided: bool
@@ -72,29 +81,38 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """Everything that it is made of."""
-        return (self.base, self.codec, *((self.lora,) if self.lora else ()))
+        more = (self.lora, self.guide.repository if self.guide else None)
+        return (self.base, self.codec, *(one for one in more if one is not None))
 
 
 _SD_FOLDERS = ("tokenizer", "text_encoder", "unet", "scheduler")
 _SDXL_FOLDERS = (*_SD_FOLDERS, "tokenizer_2", "text_encoder_2")
 _TAESD = Repository("madebyollin/taesd", megabytes=10)
 
+_SD15_LCM = Preset(
+    name="sd15-lcm",
+    title="Stable Diffusion 1.5 with LCM-LoRA",
+    licence="CreativeML Open RAIL-M",
+    licence_url="https://huggingface.co/spaces/CompVis/stable-diffusion-license",
+    family="sd",
+    sampler="lcm",
+    base=Repository("stable-diffusion-v1-5/stable-diffusion-v1-5", _SD_FOLDERS, half=True, megabytes=1970),
+    codec=_TAESD,
+    lora=Repository("latent-consistency/lcm-lora-sdv1-5", megabytes=135),
+    valid_steps=(1, 2, 3, 4, 5, 6, 7, 8),
+    default_steps=4,
+    is_guided=True,
+)
+
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset(
-            name="sd15-lcm",
-            title="Stable Diffusion 1.5 with LCM-LoRA",
-            licence="CreativeML Open RAIL-M",
-            licence_url="https://huggingface.co/spaces/CompVis/stable-diffusion-license",
-            family="sd",
-            sampler="lcm",
-            base=Repository("stable-diffusion-v1-5/stable-diffusion-v1-5", _SD_FOLDERS, half=True, megabytes=1970),
-            codec=_TAESD,
-            lora=Repository("latent-consistency/lcm-lora-sdv1-5", megabytes=135),
-            valid_steps=(1, 2, 3, 4, 5, 6, 7, 8),
-            default_steps=4,
-            is_guided=True,
+        _SD15_LCM,
+        msgspec.structs.replace(
+            _SD15_LCM,
+            name="sd15-lcm-edge",
+            title="Stable Diffusion 1.5 with LCM-LoRA, held by edges",
+            guide=Guide("edge", Repository("lllyasviel/control_v11p_sd15_canny", half=True, megabytes=723)),
         ),
         Preset(
             name="sd-turbo",
@@ -138,6 +156,7 @@ def preset_spec(preset: Preset) -> ModelSpec:
         default_steps=preset.default_steps,
         guidance="cfg" if preset.is_guided else "none",
         negative=preset.is_guided,
+        guide=preset.guide.of if preset.guide else None,
         strength=f"How much noise hides the camera: {start}. It never changes how many passes a frame takes.",
         inner_pixels=preset.pixels,
         looks=_LOOKS,

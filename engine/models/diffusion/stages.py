@@ -6,7 +6,7 @@ arena's device. Runs in the worker process.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from liveglass.engine.models.diffusion.arena import ROW, Arena
 from liveglass.engine.models.diffusion.codec import Codec
+from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
+from liveglass.engine.models.diffusion.edges import edges
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 
 MODE = "max-autotune-no-cudagraphs"
@@ -23,15 +25,27 @@ Backend = str | Callable[..., Any]
 """A backend of `torch.compile` by its name, or a function that is one."""
 
 
+class Way(NamedTuple):
+    """What a cohort's passes are made of; all of its rows go the same way.
+
+    Attributes:
+        guided: the network is told prompt and negative prompt apart.
+        hinted: a ControlNet is asked, too.
+    """
+
+    guided: bool = False
+    hinted: bool = False
+
+
 class Stages(Protocol):
     """How a frame is made, for all rows of a cohort at once."""
 
-    def begin(self, arena: Arena, rows: Tensor) -> None:
-        """Sources into latents, with as much noise as each row's start has."""
+    def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
+        """Sources into latents, with as much noise as each row's start has, and into hints."""
         ...
 
-    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, *, guided: bool) -> None:
-        """One pass; guided, the network is told prompt and negative prompt apart."""
+    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, way: Way) -> None:
+        """One pass."""
         ...
 
     def finish(self, arena: Arena, rows: Tensor) -> None:
@@ -50,39 +64,53 @@ class Networks:
         backend: of `torch.compile`, which the networks then go through, a shape at a time; None: they run as they are.
     """
 
-    def __init__(self, unet: PromptedUNet, codec: Codec, backend: Backend | None = None) -> None:
+    def __init__(
+        self,
+        unet: PromptedUNet,
+        codec: Codec,
+        guide: PromptedControlNet | None = None,
+        backend: Backend | None = None,
+    ) -> None:
         self._type = next(unet.parameters()).dtype
         self._unet: Callable[..., Tensor] = unet
         self._encode, self._decode = codec.encode, codec.decode
+        self._guide: Callable[..., tuple[list[Tensor], Tensor]] | None = guide
+        self._hint = None if guide is None else guide.encode
         if backend is not None:
             # A batch is a shape: whatever a user does, nothing else is ever compiled again.
             mode = MODE if backend == "inductor" else None
             compiled = partial(torch.compile, backend=backend, mode=mode, fullgraph=True, dynamic=False)
             self._unet, self._encode, self._decode = map(compiled, (unet, codec.encode, codec.decode))
+            self._guide = None if guide is None else compiled(guide)
 
-    def begin(self, arena: Arena, rows: Tensor) -> None:
+    def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""
-        pixels = arena.pixels[rows].permute(0, 3, 1, 2).to(self._type) / 127.5 - 1
+        pixels = arena.pixels[rows].permute(0, 3, 1, 2).to(self._type) / 255
         if pixels.shape[-2:] != arena.shape.inner:
             pixels = F.interpolate(pixels, arena.shape.inner, mode="bilinear", align_corners=False, antialias=True)
-        encoded = self._encode(pixels).float()
+        if way.hinted and self._hint is not None:
+            arena.hint[rows] = self._hint(edges(pixels))
+        encoded = self._encode(2 * pixels - 1).float()
         keep, noise = arena.start[rows].view(-1, 2, 1, 1, 1).unbind(1)
         arena.latent[rows] = keep * encoded + noise * arena.noise[rows, 0]
 
-    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, *, guided: bool) -> None:
+    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, way: Way) -> None:
         """A row of the sampler's table: x <- a x + b F(c_in x, t) + s noise."""
         latent = arena.latent[rows]
         _, scale, keep, take, fresh = arena.table[rows, step].view(-1, ROW, 1, 1, 1).unbind(1)
         given = (latent * scale).to(self._type)
-        if guided:
-            # Two rows of one pass: with the prompt and with the negative prompt.
-            memory = [part[rows].transpose(0, 1).flatten(0, 1) for part in arena.memory]
-            embedding = torch.cat([arena.embedding[rows, side, step] for side in (0, 1)])
-            said, other = self._unet(given.repeat(2, 1, 1, 1), embedding, memory).float().chunk(2)
+        # Two rows of one pass: with the prompt and with the negative prompt.
+        sides = 2 if way.guided else 1
+        given = given.repeat(sides, 1, 1, 1)
+        embedding, memory = arena.told.of(rows, step, guided=way.guided)
+        added = None
+        if way.hinted and self._guide is not None and arena.hinted is not None:
+            hint, hold = arena.hint[rows].repeat(sides, 1, 1, 1), arena.hold[rows].repeat(sides)
+            added = self._guide(given, *arena.hinted.of(rows, step, guided=way.guided), hint, hold)
+        said = self._unet(given, embedding, memory, added).float()
+        if way.guided:
+            said, other = said.chunk(2)
             said = other + arena.guidance[rows].view(-1, 1, 1, 1) * (said - other)
-        else:
-            memory = [part[rows, 0] for part in arena.memory]
-            said = self._unet(given, arena.embedding[rows, 0, step], memory).float()
         arena.latent[rows] = keep * latent + take * said + fresh * arena.noise[rows, step + 1]
 
     def finish(self, arena: Arena, rows: Tensor) -> None:

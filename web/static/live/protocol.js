@@ -17,6 +17,7 @@
  * @property {number} steps
  * @property {number} seed
  * @property {number} [guidance]
+ * @property {number} [edge]
  * @property {string} [policy]
  * @property {number} [blend_ms]
  *

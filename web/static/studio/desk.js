@@ -42,6 +42,7 @@ export class Desk {
     select("steps").addEventListener("change", () => this.#set({ steps: Number(select("steps").value) }));
     input("seed").addEventListener("change", () => this.#seedChanged());
     input("guidance").addEventListener("change", () => this.#set({ guidance: input("guidance").valueAsNumber }));
+    input("edge").addEventListener("change", () => this.#set({ edge: input("edge").valueAsNumber }));
     select("apply").addEventListener("change", () => this.#live?.setParams({ apply: select("apply").value }));
     button("seed-lock").addEventListener("click", () => this.#lockSeed(!this.#seedLocked));
     button("undo").addEventListener("click", () => this.#live?.undo());
@@ -65,6 +66,7 @@ export class Desk {
     select("steps").replaceChildren(...model.valid_steps.map((n) => new Option(String(n), String(n))));
     select("steps").value = String(model.default_steps);
     element("guidance-field").hidden = !model.controls["guidance"];
+    element("edge-field").hidden = !model.controls["edge"];
     element("negative-field").hidden = !model.controls["negative"];
     const tiles = model.looks.map((look, i) => this.#tile(look, i));
     element("looks").replaceChildren(...tiles.map((tile) => tile.button));
@@ -160,6 +162,7 @@ export class Desk {
     element("apply-hint").hidden = apply !== "background";
     if (document.activeElement !== input("seed")) input("seed").value = String(params.seed);
     if (params.guidance !== undefined && document.activeElement !== input("guidance")) input("guidance").value = String(params.guidance);
+    if (params.edge !== undefined && document.activeElement !== input("edge")) input("edge").value = String(params.edge);
     element("version").textContent = `version ${version}`;
     const inForce = this.#model?.looks.findIndex((look) => look.prompt === text) ?? -1;
     for (const [i, chip] of [...element("looks").children].entries()) chip.setAttribute("aria-pressed", String(i === inForce));
