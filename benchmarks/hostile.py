@@ -180,7 +180,9 @@ def leave(running: Server) -> dict[str, Any]:
     running.process.send_signal(signal.SIGTERM)
     psutil.wait_procs([running.process], timeout=STALE_S)
     took = time.perf_counter() - began
-    _, orphans = psutil.wait_procs(family, timeout=1.0)
+    _, left_over = psutil.wait_procs(family, timeout=1.0)
+    # What has ended and waits for somebody to ask how is no orphan.
+    orphans = [one for one in left_over if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     left = sorted(path.name for path in shared if path.exists() and "liveglass" in path.name)
     return {"seconds": took, "orphans": len(orphans), "shared memory": left}
 
