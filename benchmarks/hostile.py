@@ -35,7 +35,7 @@ from liveglass.transport.header import Codec, FrameHeader, WireKind
 from liveglass.web.chaos.server import Server, server
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from hostile import hostile_pictures, hostile_texts
+from hostile_messages import hostile_pictures, hostile_texts
 
 CONNECTIONS = 4
 TEXTS_PER_S, PICTURES_PER_S = 450, 110

@@ -2,7 +2,7 @@
 
 import logging
 
-from hostile import hostile_pictures, hostile_texts
+from hostile_messages import hostile_pictures, hostile_texts
 
 from liveglass.engine import errors
 from liveglass.engine.clock import ManualClock
