@@ -18,6 +18,7 @@ import cv2
 import msgspec
 import structlog
 
+from liveglass.engine.asides import Asides
 from liveglass.engine.clock import Clock, SystemClock
 from liveglass.engine.control import MAX_SEED, ControlState
 from liveglass.engine.errors import (
@@ -36,6 +37,7 @@ from liveglass.engine.options import SessionOptions, SessionRequest, first_contr
 from liveglass.engine.person.matting import Matting
 from liveglass.engine.person.supply import MaskSupply
 from liveglass.engine.previews import Previews
+from liveglass.engine.replays import Replays
 from liveglass.engine.stream.grid import Grid, staggered_start
 from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
@@ -103,6 +105,7 @@ class Engine:
 
     Attributes:
         previews: small pictures of what a change would make.
+        replays: what frames were made of, and the newest one of a session made again.
     """
 
     def __init__(self, config: EngineConfig, *, metrics: Metrics | None = None, clock: Clock | None = None) -> None:
@@ -145,7 +148,9 @@ class Engine:
             self._on_status,
             spare_is_up=self.metrics.spare_up.set if config.keeps_spare else None,
         )
-        self.previews = Previews(self._supervisor)
+        asides = Asides()
+        self.previews = Previews(self._supervisor, asides)
+        self.replays = Replays(self._supervisor, asides)
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -448,7 +453,7 @@ class Engine:
                 self._generated_s = message.provenance.stages.model
                 session = self._sessions.get(session_id)
                 if session is not None:
-                    session.offer(message, pixels)
+                    session.offer(message, pixels, self._source_of(message))
             case m.SourceDone(session_id, replaced=True):
                 session = self._sessions.get(session_id)
                 if session is not None:
@@ -464,6 +469,11 @@ class Engine:
                     self.on_loop(lambda: self._give_up(session_id, error.message))
             case _:
                 pass
+
+    def _source_of(self, made: m.Generated) -> SourceFrame | None:
+        """The picture that a frame was made from, which the worker has still."""
+        link = self._supervisor.link
+        return None if link is None else link.source_of(made.session, made.provenance.source)
 
     def _give_up(self, session_id: str, cause: str) -> None:
         """A session that the model has no memory for ends; it may have ended by itself meanwhile."""

@@ -9,6 +9,8 @@
     ├── TokenRefused          no token, or one that is wrong or over
     ├── NotAllowed            a good token for less than this · OriginRefused · CameraNotVisible
     ├── NoSuchSession         · NoSuchPeer
+    ├── NoSuchFrame           nothing was generated yet
+    ├── NotReplayable         the newest frame is known, and cannot be made again
     ├── NotAvailable          this build or this model does not have it · WeightsRefused
     ├── PublisherReplaced     a newer publisher took over
     ├── Flood                 more messages than anybody sends on purpose
@@ -182,6 +184,22 @@ class NoSuchPeer(NoSuchSession):
 
     code = "no_such_peer"
     default_hint = "Open a new one with a POST of an offer."
+
+
+class NoSuchFrame(LiveglassError):
+    """A question about the newest frame of a session that has none."""
+
+    code = "no_such_frame"
+    retryable = True
+    default_hint = "Ask again once the session has generated a picture."
+
+
+class NotReplayable(LiveglassError):
+    """What the newest frame was made of is not all there any more."""
+
+    code = "not_replayable"
+    retryable = True
+    default_hint = "Ask again: a newer frame may be one that can be made again."
 
 
 class NotAvailable(LiveglassError):

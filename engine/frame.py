@@ -103,16 +103,32 @@ class Steady(msgspec.Struct, frozen=True, array_like=True):
     warp_error: float
 
 
+class Waypoint(msgspec.Struct, frozen=True, array_like=True):
+    """A control version that gave way to the next one, and how far the transition to it had come by then, 0 to 1."""
+
+    version: int
+    progress: float
+
+
+Course = tuple[Waypoint, ...] | None
+"""The versions that a transition comes from, oldest first; empty without one, None where they are too many to tell."""
+
+
 class Provenance(msgspec.Struct, frozen=True, array_like=True):
-    """Everything that made a generated picture.
+    """Everything that made a generated picture; what its worker makes pictures with is known by `epoch`.
 
     Attributes:
         source: the picture that it was made from; None when it came from words alone.
         version: the control version pinned when its generation started.
         progress: 0 to 1 through the transition to that version; 1 when it is over.
+        steps: denoise passes, fewer than the version asks for where the quality ladder took some.
         holds_camera: whether camera pixels are in it (the pass-through models: yes).
         epoch: counts the worker processes; a frame of an older one is never shown after a newer one's.
         apply: what of the picture it is for: all of it, or the room behind the person, or the person.
+        batch: frames in its cohort; 1: it was made alone.
+        lane: of the model, where its control version was written.
+        group: what it had in common with whatever could have been in its cohort.
+        course: where the transition comes from, while it is under way.
     """
 
     source: SourceStamp | None
@@ -125,6 +141,10 @@ class Provenance(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
     stages: Stages = Stages()
     apply: Apply = "all"
+    batch: int = 1
+    lane: int = 0
+    group: tuple[bool | int | float | str, ...] = ()
+    course: Course = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,28 @@
-"""Small pictures of what a change would make, without making it: tiles of looks. Event loop; one picture at a time.
-
-The worker makes them between two frames, so that nobody's frame takes longer than one of them.
-"""
+"""Small pictures of what a change would make, without making it: tiles of looks. Event loop."""
 
 import asyncio
 
 import cv2
 import numpy as np
 
+from liveglass.engine.asides import Asides
 from liveglass.engine.control import ControlPatch
-from liveglass.engine.errors import AtCapacity, CameraNotVisible, GenerationTimeout
+from liveglass.engine.errors import CameraNotVisible
 from liveglass.engine.frame import Pixels, Size, SourceFrame
 from liveglass.engine.options import check_steps
 from liveglass.engine.stream.session import Session
 from liveglass.engine.worker.supervisor import Supervisor
 
 LONGER_SIDE = 160
-_WAITING = 4
 _BUDGET_S = 5.0
 
 
 class Previews:
     """Makes previews for every session of one worker."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, asides: Asides) -> None:
         self._supervisor = supervisor
-        self._one_at_a_time = asyncio.Lock()
-        self._waiting = 0
+        self._asides = asides
 
     async def make(self, session: Session, patch: ControlPatch) -> Pixels:
         """What `patch` would make of the session's newest source: uint8 [H, W, 3], the longer side 160 pixels.
@@ -42,18 +38,10 @@ class Previews:
         """
         control = session.control.patched(patch).renumbered(1)
         check_steps(control.params.steps, session.spec)
-        if self._waiting >= _WAITING:
-            raise AtCapacity("Other previews are being made.", retry_after_s=1)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(_BUDGET_S), self._one_at_a_time:
-                source, size = _allowed(session), small(session.options.size)
-                picture = None if source is None else await asyncio.to_thread(_shrunk, source.pixels, size)
-                return await self._supervisor.preview(size, control, picture)
-        except TimeoutError:
-            raise GenerationTimeout(f"There was no preview within {_BUDGET_S:.0f} s.") from None
-        finally:
-            self._waiting -= 1
+        async with self._asides.turn("preview", _BUDGET_S):
+            source, size = _allowed(session), small(session.options.size)
+            picture = None if source is None else await asyncio.to_thread(_shrunk, source.pixels, size)
+            return await self._supervisor.preview(size, control, picture)
 
 
 def small(size: Size) -> Size:

@@ -171,7 +171,7 @@ class Stage:
         )
         if pixels is None:
             pixels = self._bright() if camera else np.full(self.session.options.size.shape, MADE, np.uint8)
-        self.session.offer(m.Generated("s", 0, made, now), pixels)
+        self.session.offer(m.Generated("s", 0, made, now), pixels, source)
 
     def told(self, kind: type[SessionEvent]) -> list[SessionEvent]:
         return [event for event in self.events if isinstance(event, kind)]

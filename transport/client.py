@@ -13,8 +13,9 @@ run in threads.
 import asyncio
 import ssl
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from msgspec import UNSET
 
@@ -40,6 +41,7 @@ from liveglass.engine.options import (
     SizeRequest,
     SourceKind,
 )
+from liveglass.engine.record import Replay
 from liveglass.engine.validation import convert
 from liveglass.transport.client_errors import error_of_event
 from liveglass.transport.client_http import Address, Format, Opened
@@ -147,7 +149,8 @@ async def connect(
     )
     try:
         hello = await link.start()
-        live = Live(link, hello, opened, clock or SystemClock())
+        replay = partial(address.replay, session, token)
+        live = Live(link, hello, opened, clock or SystemClock(), replay=replay)
         tasks = [asyncio.create_task(link.run(live)), asyncio.create_task(live.send_pictures())]
         try:
             yield live
@@ -174,8 +177,17 @@ class Live(Steering):
         reconnects: how often the connection was made again.
     """
 
-    def __init__(self, link: Link, hello: Hello, opened: Opened | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        link: Link,
+        hello: Hello,
+        opened: Opened | None,
+        clock: Clock,
+        *,
+        replay: Callable[[], Awaitable[Replay]],
+    ) -> None:
         super().__init__(link)
+        self._replay = replay
         self.id = hello.session
         self.opened = opened
         self.hello = hello
@@ -269,6 +281,17 @@ class Live(Steering):
             if isinstance(event, Hello):
                 await self._link.report(StatsSubscribe(interval_ms=_STATS_INTERVAL_MS))
         raise Unavailable("The session ended.")
+
+    async def replay(self) -> Replay:
+        """The newest generated frame, made once more by the server: whether it is the same, and by how much it is not.
+
+        Raises:
+            NotAllowed: this client only watches.
+            NoSuchFrame: nothing was generated yet.
+            NotReplayable: what it was made of is not all there any more.
+            LiveglassError: any other refusal, as the server says.
+        """
+        return await self._replay()
 
     def on_hello(self, hello: Hello) -> None:
         """The link has connected again."""

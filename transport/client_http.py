@@ -13,6 +13,7 @@ import msgspec
 
 from liveglass.engine.errors import ErrorBody, InvalidValue, LiveglassError, Unavailable
 from liveglass.engine.options import SessionRequest
+from liveglass.engine.record import Replay
 from liveglass.transport.client_errors import error_from
 
 Format = Literal["jpeg", "raw"]
@@ -70,6 +71,17 @@ class Address:
         """
         path = f"/v1/sessions/{quote(session, safe='')}"
         await asyncio.to_thread(self._ask, "DELETE", path, None, token)
+
+    async def replay(self, session: str, token: str | None) -> Replay:
+        """Have the newest generated frame of `session` made again.
+
+        Raises:
+            LiveglassError: as the server says.
+            Unavailable: no server answers.
+        """
+        path = f"/v1/sessions/{quote(session, safe='')}/replay"
+        answer = await asyncio.to_thread(self._ask, "POST", path, None, token)
+        return msgspec.json.decode(answer, type=Replay)
 
     def _ask(self, method: str, path: str, body: bytes | None, credential: str | None) -> bytes:
         headers = {"Accept": "application/json"}

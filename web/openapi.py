@@ -5,6 +5,7 @@ from typing import get_args
 import msgspec
 
 from liveglass.engine.options import SessionRequest
+from liveglass.engine.record import OutputRecord, Replay
 from liveglass.transport.messages import Command, ServerEvent
 from liveglass.web.errors import ErrorReply
 from liveglass.web.merge import ControlMerge
@@ -74,6 +75,18 @@ OPERATIONS = (
         {200: "image/jpeg", 503: ErrorReply},
         ControlMerge,
         ("application/merge-patch+json", _JSON),
+    ),
+    Operation(
+        f"{_ONE}/provenance",
+        "get",
+        "Everything that the newest output frame was made of, without a pixel.",
+        {200: OutputRecord, 404: ErrorReply},
+    ),
+    Operation(
+        f"{_ONE}/replay",
+        "post",
+        "Make the newest generated frame again, alone, and compare: exact or close, with hashes and the difference.",
+        {200: Replay, 404: ErrorReply, 409: ErrorReply, 503: ErrorReply},
     ),
     Operation(
         f"{_ONE}/socket",

@@ -1,4 +1,4 @@
-"""The routes of sessions: open, read, change, end, and the newest picture. Event loop; JPEGs are made on a thread."""
+"""The routes of sessions: open, read, change, end, the newest picture and its making. Event loop; JPEGs on a thread."""
 
 import asyncio
 from urllib.parse import quote
@@ -41,6 +41,8 @@ class SessionRoutes:
             Route(one, self.one, methods=["GET", "PUT", "PATCH", "DELETE"]),
             Route(f"{one}/snapshot.jpg", self.snapshot, methods=["GET"]),
             Route(f"{one}/preview.jpg", self.preview, methods=["POST"]),
+            Route(f"{one}/provenance", self.provenance, methods=["GET"]),
+            Route(f"{one}/replay", self.replay, methods=["POST"]),
             Route(f"{one}/socket", self.socket_over_http, methods=_ANY),
             Route("/v1/whip", self.not_yet, methods=_ANY),
             Route("/v1/whip/{rest:path}", self.not_yet, methods=_ANY),
@@ -130,6 +132,17 @@ class SessionRoutes:
         pixels = await self._house.engine.previews.make(session, change)
         picture = await asyncio.to_thread(encode_jpeg, pixels)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    async def provenance(self, request: Request) -> Response:
+        """`GET /v1/sessions/{id}/provenance`: what the newest output frame was made of."""
+        session, _ = self._house.enter(request)
+        return json_response(await self._house.engine.replays.output(session))
+
+    async def replay(self, request: Request) -> Response:
+        """`POST /v1/sessions/{id}/replay`: the newest generated frame once more, and whether it is the same."""
+        session, claim = self._house.enter(request)
+        need_controller(claim)  # it takes a frame's time from everybody
+        return json_response(await self._house.engine.replays.newest(session))
 
     async def socket_over_http(self, request: Request) -> Response:
         """A plain request to the WebSocket's address."""

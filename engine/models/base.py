@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Apply, Pixels, Size
+from liveglass.engine.makings import Makings
 
 Batch = NDArray[np.uint8]
 """uint8 [B, H, W, 3], RGB."""
@@ -21,7 +22,7 @@ Batch = NDArray[np.uint8]
 Cond = Any
 """Text, pooled and time embeddings of one control version: what they are is the adapter's own business."""
 
-GroupKey = tuple[int | float | str, ...]
+GroupKey = tuple[bool | int | float | str, ...]
 """Only rows of equal key share a pass: weights, size, guidance, step."""
 
 
@@ -111,6 +112,11 @@ class ModelAdapter(Protocol):
     @property
     def spec(self) -> ModelSpec:
         """What it is."""
+        ...
+
+    @property
+    def makings(self) -> Makings:
+        """What its pictures depend on beside what it is given, as it stands now."""
         ...
 
     def open_lane(self, size: Size) -> int:

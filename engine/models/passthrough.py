@@ -13,6 +13,7 @@ from liveglass.engine import clock
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ModelNotFound
 from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.makings import Kernels, Makings, processor, versions
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
 
 _STEPS = 4
@@ -78,6 +79,11 @@ class PassthroughAdapter:
     def spec(self) -> ModelSpec:
         """What it is."""
         return self._spec
+
+    @property
+    def makings(self) -> Makings:
+        """No network and no weights: numpy alone."""
+        return Makings(Kernels(backend="numpy", libraries=versions("numpy"), hardware=processor(), dtype="uint8"))
 
     def open_lane(self, size: Size) -> int:
         """A lane for pictures of `size`."""

@@ -40,6 +40,7 @@ from liveglass.engine.stream.follower import Follower
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.stream.ledger import Ledger
 from liveglass.engine.stream.mover import Mover, view_size
+from liveglass.engine.stream.origins import Origin, Origins
 from liveglass.engine.stream.phase import PhaseLock
 from liveglass.engine.stream.quality import Quality
 from liveglass.engine.stream.sample import Sample
@@ -115,6 +116,7 @@ class Session:
         self._lock = threading.RLock()
         self._quality = Quality(options.fps, control.params.steps, spec, metrics, self.audience.tell)
         self._steering = Steering(control, spec, clock.now())
+        self._origins = Origins(control)
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
         self._composer = Composer(options)
         self._matting = matting
@@ -190,6 +192,20 @@ class Session:
     def snapshot(self) -> OutputFrame | None:
         """The newest output frame, as every viewer may see it; None before the first slot."""
         return self._newest
+
+    def origin(self) -> Origin | None:
+        """The newest generated frame and what it was made of; None without one, and after a panic.
+
+        Raises:
+            NotReplayable: what it was made of is not all there any more.
+        """
+        with self._lock:
+            return self._origins.newest()
+
+    def control_of(self, frame: Frame) -> ControlState | None:
+        """The control version of a generated frame, with the passes that it had; None where it is too old."""
+        with self._lock:
+            return self._origins.control(frame)
 
     def stats(self) -> Stats:
         """Measured figures of the last seconds."""
@@ -294,6 +310,8 @@ class Session:
 
     def _changed(self, receipt: Receipt, by: str) -> Receipt:
         receipt = self._quality.told(receipt, self.control.params.steps)
+        with self._lock:
+            self._origins.wished(self.control)
         self._host.send(self.id, m.NewControl(self.id, self.control))
         self.audience.tell(ControlChanged(self.control_view(), by))
         return receipt
@@ -304,6 +322,7 @@ class Session:
             if panic:
                 self._scheduler.flush()
                 self._newest = None
+                self._origins.forget()
                 self._follower.forget()
                 self._flushed_at = self._clock.now()
         self._host.send(self.id, m.SetRunning(self.id, self.is_running))
@@ -352,8 +371,8 @@ class Session:
 
     # --- worker -----------------------------------------------------------------------------------------------------
 
-    def offer(self, generated: m.Generated, pixels: Pixels) -> None:
-        """The worker finished a frame. Link's thread."""
+    def offer(self, generated: m.Generated, pixels: Pixels, source: SourceFrame | None = None) -> None:
+        """The worker finished a frame, made from `source` if it was made from any. Link's thread."""
         now = self._clock.now()
         transfer = now - generated.finished_at
         stages = msgspec.structs.replace(generated.provenance.stages, transfer=transfer)
@@ -366,6 +385,7 @@ class Session:
                 return
             self._frame_seq += 1
             frame = Frame(self._frame_seq, frozen(pixels), now, provenance)
+            self._origins.made(frame, source)
             if not self._follower.takes(frame, self.control.params, self.grid):
                 self._schedule(frame)
         self._ledger.generated(stages, has_source=provenance.source is not None)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 import msgspec
 import numpy as np
 
-from liveglass.engine.frame import Pixels, Size, SourceFrame
+from liveglass.engine.frame import Pixels, Size, SourceFrame, SourceStamp
 from liveglass.engine.stream.mailbox import Mailbox
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.ring import CellPool, Ring
@@ -41,6 +41,7 @@ class WorkerLink:
         self._cells = CellPool(inbound.cells)
         self._held: Counter[str] = Counter()
         self._closing: Counter[str] = Counter()
+        self._given: dict[int, tuple[str, SourceFrame]] = {}
         self._sizes: dict[str, Size] = {}
         self._waiting: dict[str, Mailbox[SourceFrame]] = {}
         self._lock = threading.Lock()
@@ -57,6 +58,7 @@ class WorkerLink:
         """Touch the rings no more; sources that still come are refused."""
         with self._lock:
             self._waiting.clear()
+            self._given.clear()
 
     def join(self) -> None:
         """Wait for reader and writer, which end when the pipe is shut; not to be called on either of them."""
@@ -92,6 +94,12 @@ class WorkerLink:
             self._hand_over(session)
         return replaced
 
+    def source_of(self, session: str, stamp: SourceStamp | None) -> SourceFrame | None:
+        """The source picture of that stamp, as long as its cell is the worker's; that of a frame that has come is."""
+        with self._lock:
+            given = (frame for owner, frame in self._given.values() if owner == session and frame.stamp == stamp)
+            return next(given, None)
+
     def _hand_over(self, session: str) -> None:
         """Copy the waiting picture into a free cell, if there are both, and send it. The caller holds the lock.
 
@@ -105,6 +113,7 @@ class WorkerLink:
             return
         cell = self._cells.take()
         self._held[session] += 1
+        self._given[cell] = session, frame
         np.copyto(self._inbound.view(cell, self._sizes[session]), frame.pixels)
         self.send(m.NewSource(session, cell, frame.stamp))
 
@@ -136,6 +145,7 @@ class WorkerLink:
             case m.SourceDone(session, cell):
                 with self._lock:
                     self._cells.give(cell)
+                    self._given.pop(cell, None)
                     self._held[session] -= 1
                     self._hand_over(session)
                 self._on_message(message, None)

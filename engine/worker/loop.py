@@ -7,11 +7,13 @@ picture and the newest control version, and looks between two steps whether its 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import numpy as np
 import structlog
 
 from liveglass.engine.clock import Clock
+from liveglass.engine.compare import sha256
 from liveglass.engine.control import ControlState, Params
 from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
 from liveglass.engine.frame import Pixels, Size, Stages
@@ -20,6 +22,7 @@ from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import CostMeter
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
 from liveglass.engine.worker.ring import CellPool, Ring
+from liveglass.engine.worker.transition import shown_again
 from liveglass.engine.worker.work import StreamWork, inspect
 
 log = structlog.get_logger()
@@ -98,8 +101,8 @@ class WorkerLoop:
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
-        self._asides: deque[m.Probe | m.Preview] = deque()
-        self._aside: m.Probe | m.Preview | None = None
+        self._asides: deque[m.Probe | m.Preview | m.Replay] = deque()
+        self._aside: m.Probe | m.Preview | m.Replay | None = None
         self._failures = 0
         self._served = 0.0
 
@@ -217,7 +220,7 @@ class WorkerLoop:
                     self._open(message)
                 case m.CloseStream(session):
                     self._close(session)
-                case m.Probe() | m.Preview():
+                case m.Probe() | m.Preview() | m.Replay():
                     self._asides.append(message)
                 case m.Stop():
                     self.stopped = True
@@ -300,7 +303,7 @@ class WorkerLoop:
             inspect(picture, stream.size, from_flat_source=adapter.spec.passes_camera)
             cell = self._cells.take()
             self._outbound.view(cell, stream.size)[:] = picture
-            provenance, source = stream.provenance(self._epoch, stages), stream.source_view(self._inbound)
+            provenance, source = stream.provenance(self._epoch, stages, len(cohort)), stream.source_view(self._inbound)
             self._send(m.Generated(stream.session, cell, provenance, clock.now(), stream.take_steady()))
             stream.look(source, picture, clock.now())
         return True
@@ -323,6 +326,8 @@ class WorkerLoop:
                 self._send(m.Probed(number, 0.0, error.body()))
             case m.Preview(number):
                 self._send(m.Previewed(number, b"", error.body()))
+            case m.Replay(number):
+                self._send(m.Replayed(number, b"", "", 0, error.body()))
 
     def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
         self._failures = 0
@@ -336,16 +341,17 @@ class WorkerLoop:
         if seconds:
             never.wait(seconds)
 
-    def _answer(self, message: m.Probe | m.Preview) -> None:
+    def _answer(self, message: m.Probe | m.Preview | m.Replay) -> None:
         self._aside = message
         self.progress_at = self._clock.now()
         match message:
             case m.Probe(number):
                 self._send(m.Probed(number, self._run_probe(self._adapter.spec.default_steps), None))
             case m.Preview(number, size, control, pixels):
-                source = np.frombuffer(pixels, np.uint8).reshape(size.shape) if pixels else None
-                made, _ = self._make_aside(size, control, source)
+                made, _ = self._make_aside(size, control, _picture(pixels, size))
                 self._send(m.Previewed(number, made.tobytes(), None))
+            case m.Replay():
+                self._send(self._make_again(message))
 
     def _run_probe(self, steps: int) -> float:
         """One frame that nobody sees; returns its seconds."""
@@ -355,20 +361,36 @@ class WorkerLoop:
 
     def _make_aside(self, size: Size, control: ControlState, source: Pixels | None) -> tuple[Pixels, float]:
         """One frame of no stream, and the seconds that the model took for it."""
-        work = StreamWork.aside(size, control, self._adapter)
-        try:
+        with closing(StreamWork.aside(size, control, self._adapter)) as work:
             work.pin(self._clock.now())
             begun = self._clock.now()
-            self._adapter.begin([work.lane], [source])
-            for step in range(control.params.steps):
-                self.progress_at = self._clock.now()
-                self._delay()
-                self._adapter.denoise([work.lane], step)
-            picture = self._adapter.finish([work.lane])[0]
-            inspect(picture, size, from_flat_source=self._adapter.spec.passes_camera)
-            return picture.copy(), self._clock.now() - begun
-        finally:
-            work.close()
+            picture = self._paint(work, source)
+            return picture, self._clock.now() - begun
+
+    def _make_again(self, message: m.Replay) -> m.Replayed:
+        """A frame of some stream, of what it was made of: the same words, noise, passes and source."""
+        with closing(StreamWork.aside(message.size, message.wishes[-1].control, self._adapter)) as work:
+            shown = shown_again(message.wishes, message.size, self._adapter)
+            work.pin_shown(shown, self._clock.now())
+            picture = self._paint(work, _picture(message.pixels, message.size))
+            noise = sha256(shown.noise) if shown.noise.size else ""
+            return m.Replayed(message.id, picture.tobytes(), noise, work.lane, None)
+
+    def _paint(self, work: StreamWork, source: Pixels | None) -> Pixels:
+        """What the lane of a frame of no stream is written for, from `source`; a copy."""
+        self._adapter.begin([work.lane], [source])
+        for step in range(work.pinned.control.params.steps):
+            self.progress_at = self._clock.now()
+            self._delay()
+            self._adapter.denoise([work.lane], step)
+        picture = self._adapter.finish([work.lane])[0]
+        inspect(picture, work.size, from_flat_source=self._adapter.spec.passes_camera)
+        return picture.copy()
+
+
+def _picture(pixels: bytes, size: Size) -> Pixels | None:
+    # A copy: torch warns of pictures that nobody may write to.
+    return np.frombuffer(pixels, np.uint8).reshape(size.shape).copy() if pixels else None
 
 
 def nobody(size: Size) -> Pixels:

@@ -1,10 +1,14 @@
-"""What crosses the process wall, as typed messages; pure. Pixels travel in the rings, but for the few of a preview."""
+"""What crosses the process wall, as typed messages; pure.
+
+Pixels travel in the rings, but for the pictures that are made beside the streams (a preview, a replay), one at a time.
+"""
 
 import msgspec
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ErrorBody
 from liveglass.engine.frame import Provenance, Size, SourceStamp, Steady
+from liveglass.engine.makings import Kernels, WeightFile
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker.cost import CostTable
 
@@ -89,6 +93,27 @@ class Preview(msgspec.Struct, frozen=True, array_like=True, tag=True):
     pixels: bytes
 
 
+class Wish(msgspec.Struct, frozen=True, array_like=True):
+    """A control version, and how far the transition to it had come, 0 to 1."""
+
+    control: ControlState
+    progress: float
+
+
+class Replay(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Make a frame of some stream again.
+
+    Attributes:
+        wishes: its own version last, with the passes that it had; before it those that its transition came from.
+        pixels: the source, RGB of `size`; empty: from words alone.
+    """
+
+    id: int
+    size: Size
+    wishes: tuple[Wish, ...]
+    pixels: bytes
+
+
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Finish and leave."""
 
@@ -109,6 +134,13 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
     device: str
     load_s: float
     cost: CostTable
+    kernels: Kernels
+
+
+class Weighed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The files that the model's weights came from, read once more and hashed."""
+
+    files: tuple[WeightFile, ...]
 
 
 class Generated(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -174,6 +206,21 @@ class Previewed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody | None
 
 
+class Replayed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A frame made again, RGB of the size that was asked for; or why there is none.
+
+    Attributes:
+        noise: SHA-256 of the noise that it was made from; empty where the model takes none.
+        lane: of the model, that it was made in.
+    """
+
+    id: int
+    pixels: bytes
+    noise: str
+    lane: int
+    error: ErrorBody | None
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """From a thread of its own, four times a second.
 
@@ -195,6 +242,31 @@ class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 ToWorker = (
-    OpenStream | MoveGrid | CloseStream | NewControl | NewSource | SetRunning | SetRung | Freed | Probe | Preview | Stop
+    OpenStream
+    | MoveGrid
+    | CloseStream
+    | NewControl
+    | NewSource
+    | SetRunning
+    | SetRung
+    | Freed
+    | Probe
+    | Preview
+    | Replay
+    | Stop
 )
-ToServer = Loading | Ready | Generated | SourceDone | Closed | Abandoned | Failed | Probed | Previewed | Beat | Fatal
+ToServer = (
+    Loading
+    | Ready
+    | Weighed
+    | Generated
+    | SourceDone
+    | Closed
+    | Abandoned
+    | Failed
+    | Probed
+    | Previewed
+    | Replayed
+    | Beat
+    | Fatal
+)

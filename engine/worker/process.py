@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 
 from liveglass.engine.clock import Clock, SystemClock
 from liveglass.engine.errors import LiveglassError, ModelFailed
+from liveglass.engine.makings import hashed
 from liveglass.engine.models import registry
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.loop import Inbox, WorkerLoop
@@ -146,18 +147,22 @@ def _load_and_run(
         log.exception("the model did not load")
         outlet.send(m.Fatal(ModelFailed(f"The model did not load: {error}").body()))
         return
-    outlet.send(m.Ready(device, clock.now() - started, loop.meter.table()))
-    stop_beating = threading.Event()
-    beats = threading.Thread(target=_beat, args=(outlet, loop, clock, stop_beating), name="worker-beat", daemon=True)
-    beats.start()
+    makings = adapter.makings
+    outlet.send(m.Ready(device, clock.now() - started, loop.meter.table(), makings.kernels))
+    over = threading.Event()
+    beats = threading.Thread(target=_beat, args=(outlet, loop, clock, over), name="worker-beat", daemon=True)
+    weighing = threading.Thread(target=_weigh, args=(outlet, makings.weights, over), name="worker-weigh", daemon=True)
+    for beside in (beats, weighing):
+        beside.start()
     try:
         loop.run()
     except Exception as error:
         log.exception("the worker gives up")
         outlet.send(m.Fatal(ModelFailed(f"The model failed again and again: {error}").body()))
     finally:
-        stop_beating.set()
-        beats.join()
+        over.set()
+        for beside in (beats, weighing):
+            beside.join()
 
 
 class _Outlet:
@@ -194,3 +199,15 @@ def _read(connection: Connection, inbox: Inbox, on_lost: Callable[[], None]) -> 
 def _beat(outlet: _Outlet, loop: WorkerLoop, clock: Clock, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
         outlet.send(m.Beat(clock.now(), loop.progress_at, loop.meter.table()))
+
+
+def _weigh(outlet: _Outlet, weights: Sequence[Path], stop: threading.Event) -> None:
+    """Hash the weights beside the first frames: nobody waits for it, and gigabytes take seconds."""
+    try:
+        files = [hashed(path, stop.is_set) for path in weights]
+    except OSError as fault:
+        log.warning("weights cannot be hashed", error=str(fault))
+        return
+    whole = tuple(file for file in files if file is not None)
+    if len(whole) == len(files):
+        outlet.send(m.Weighed(whole))

@@ -5,7 +5,8 @@ after 1, 2, 4 … 60 s with jitter.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +24,9 @@ from liveglass.engine.worker.process import WorkerSettings
 from liveglass.engine.worker.worker import Worker, WorkerMode, WorkerStatus
 
 log = structlog.get_logger()
+
+_REMEMBERED = 8
+"""Workers that are gone and still known by what they made pictures with."""
 
 
 class Supervisor:
@@ -57,6 +61,7 @@ class Supervisor:
         self._spare: Worker | None = None
         self._beside: asyncio.Task[None] | None = None
         self._without = WorkerStatus("warming")
+        self._gone: deque[WorkerStatus] = deque(maxlen=_REMEMBERED)
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -117,6 +122,30 @@ class Supervisor:
             raise TypeError(f"a preview was answered by {type(answer).__name__}")
         return np.frombuffer(answer.pixels, np.uint8).reshape(size.shape)
 
+    async def replay(
+        self, size: Size, wishes: Sequence[m.Wish], source: Pixels | None
+    ) -> tuple[m.Replayed, WorkerStatus]:
+        """Make a frame again, of `size`, and say by which worker.
+
+        Args:
+            wishes: its own control version last, before it those that its transition came from.
+            source: uint8 [H, W, 3] of `size`; None: from words alone.
+
+        Raises:
+            ModelNotReady: the model is still warming up.
+            LiveglassError: the frame could not be made.
+        """
+        pixels, worker = b"" if source is None else source.tobytes(), self._ready()
+        answer = await worker.ask(lambda number: m.Replay(number, size, tuple(wishes), pixels))
+        if not isinstance(answer, m.Replayed):
+            raise TypeError(f"a replay was answered by {type(answer).__name__}")
+        return answer, worker.status
+
+    def maker(self, epoch: int) -> WorkerStatus | None:
+        """The worker that made the frames of `epoch`, as last known; None where that is forgotten."""
+        serving = [self._serving.status] if self._serving is not None else []
+        return next((status for status in (*serving, *self._gone) if status.epoch == epoch), None)
+
     def kill(self) -> None:
         """End the serving worker at once, as a crash would."""
         if self._serving is not None:
@@ -150,6 +179,8 @@ class Supervisor:
         self._note(worker)
         cause = await asyncio.shield(worker.gone)
         self._serving = None
+        if worker.is_ready:
+            self._gone.appendleft(worker.status)
         self.restarts += 1
         log.warning("worker lost", cause=cause, was_ready=worker.is_ready)
         self._tell(WorkerStatus("lost", cause=cause))

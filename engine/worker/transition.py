@@ -1,17 +1,23 @@
 """From one version's words and noise to the next one's, over the time that the version asks for; pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liveglass.engine.control import ControlState
+from liveglass.engine.frame import Course, Size, Waypoint
 from liveglass.engine.models.base import Cond, ModelAdapter
+from liveglass.engine.worker.messages import Wish
 
 _LEAD_S = 1 / 24
 """A transition counts from one slot before its first frame, so that this frame shows a part of it already."""
 
 _SMALLEST_SINE = 1e-3
+
+LONGEST_COURSE = 16
+"""Transitions that gave way to each other one after the other, each before it was over, are told up to here."""
 
 Noise = NDArray[np.float32]
 
@@ -23,11 +29,13 @@ class Shown(NamedTuple):
         cond: the words, as the network takes them.
         noise: float32, of the shape that the model draws.
         progress: how far the transition is, 0 to 1.
+        course: the versions that it comes from, while it is under way.
     """
 
     cond: Cond
     noise: Noise
     progress: float
+    course: Course = ()
 
 
 class Transition:
@@ -37,6 +45,7 @@ class Transition:
         self._version = 0
         self._started_at = 0.0
         self._from: Shown | None = None
+        self._course: Course = ()
         self._to: Shown | None = None
         self._newest: Shown | None = None
 
@@ -52,6 +61,7 @@ class Transition:
         """What the network gets at `now`; `noise` is that of the version's seed."""
         if control.version != self._version or self._to is None:
             self._from = self._newest if control.transition_ms else None
+            self._course = _onward(self._from, self._version)
             self._to = Shown(adapter.encode_control(control), noise, 1.0)
             self._version, self._started_at = control.version, now - _LEAD_S
         progress = self.progress(control, now)
@@ -59,9 +69,42 @@ class Transition:
         if progress >= 1 or before is None:
             self._newest = after
         else:
-            cond = adapter.blend(before.cond, after.cond, progress)
-            self._newest = Shown(cond, between(before.noise, after.noise, progress), progress)
+            self._newest = _blended(before, after, progress, adapter)._replace(course=self._course)
         return self._newest
+
+
+def shown_again(wishes: Sequence[Wish], size: Size, adapter: ModelAdapter) -> Shown:
+    """What the network got for a frame on its way through `wishes`: its own version last, before it what it came from.
+
+    Raises:
+        ValueError: there is no wish.
+    """
+    noises: dict[int, Noise] = {}
+    shown: Shown | None = None
+    for control, progress in ((wish.control, wish.progress) for wish in wishes):
+        seed = control.params.seed
+        if seed not in noises:
+            # Drawn once for a seed: noise that stays the same is passed on as it is, not turned by an angle of nothing.
+            noises[seed] = adapter.draw_noise(seed, size)
+        after = Shown(adapter.encode_control(control), noises[seed], 1.0)
+        shown = after if shown is None or progress >= 1 else _blended(shown, after, progress, adapter)
+    if shown is None:
+        raise ValueError("a frame belongs to a control version")
+    return shown
+
+
+def _blended(before: Shown, after: Shown, progress: float, adapter: ModelAdapter) -> Shown:
+    cond = adapter.blend(before.cond, after.cond, progress)
+    return Shown(cond, between(before.noise, after.noise, progress), progress)
+
+
+def _onward(before: Shown | None, version: int) -> Course:
+    """The course of a transition that goes on from `before`, which `version` had shown."""
+    if before is None:
+        return ()
+    if before.course is None or len(before.course) >= LONGEST_COURSE:
+        return None
+    return (*before.course, Waypoint(version, before.progress))
 
 
 def between(one: Noise, other: Noise, share: float) -> Noise:

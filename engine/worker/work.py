@@ -8,13 +8,13 @@ import numpy as np
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
-from liveglass.engine.frame import Pixels, Provenance, Size, SourceStamp, Stages, Steady
+from liveglass.engine.frame import Course, Pixels, Provenance, Size, SourceStamp, Stages, Steady
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRung, SetRunning
 from liveglass.engine.worker.ring import Ring
 from liveglass.engine.worker.steadiness import Steadiness
-from liveglass.engine.worker.transition import Noise, Transition
+from liveglass.engine.worker.transition import Noise, Shown, Transition
 
 _RETRY_S = 1.0
 """A frame that failed is tried again after so long, even when no new input comes. One that failed twice in a row waits
@@ -40,6 +40,7 @@ class Pinned:
     source: SourceStamp | None
     progress: float
     started_at: float
+    course: Course = ()
 
 
 class StreamWork:
@@ -173,8 +174,12 @@ class StreamWork:
         self._pinned = Pinned(control, source, self._transition.progress(control, now), now)
         self._rested, self.retry_at = False, None
         noise = self._noise_for(control.params.seed)
-        shown = self._transition.shown(control, now, self._adapter, noise)
-        self._pinned = Pinned(control, source, shown.progress, now)
+        self.pin_shown(self._transition.shown(control, now, self._adapter, noise), now)
+
+    def pin_shown(self, shown: Shown, now: float) -> None:
+        """The same, of just what `shown` says, wherever a transition stands."""
+        control, source = self.control, self._current[1] if self._current else None
+        self._pinned = Pinned(control, source, shown.progress, now, shown.course)
         written = control.version, shown.progress, control.params.steps
         if self._written != written:
             if self._written is None or self._written[0] != control.version:
@@ -246,8 +251,8 @@ class StreamWork:
         if not self._rested:
             self._done = pinned.source.seq if pinned.source else -1, pinned.control.version, pinned.progress
 
-    def provenance(self, epoch: int, stages: Stages) -> Provenance:
-        """Everything that made the frame in flight."""
+    def provenance(self, epoch: int, stages: Stages, batch: int) -> Provenance:
+        """Everything that made the frame in flight, one of `batch` in its cohort."""
         pinned = self.pinned
         spec = self._adapter.spec
         queue = pinned.started_at - pinned.source.captured_at if pinned.source else 0.0
@@ -262,6 +267,10 @@ class StreamWork:
             epoch=epoch,
             stages=Stages(queue, stages.begin, stages.denoise, stages.finish),
             apply=pinned.control.apply,
+            batch=batch,
+            lane=self.lane,
+            group=self._adapter.group(pinned.control, self.size),
+            course=pinned.course,
         )
 
     def close(self) -> Iterator[int]:

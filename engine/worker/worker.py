@@ -15,6 +15,7 @@ import msgspec
 from liveglass.engine.clock import Clock
 from liveglass.engine.errors import ErrorBody, GenerationTimeout, WorkerLost
 from liveglass.engine.frame import Pixels
+from liveglass.engine.makings import Kernels, WeightFile
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import CostTable
 from liveglass.engine.worker.link import WorkerLink
@@ -44,6 +45,9 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     Attributes:
         stage: while it warms up: loading, compiling, first frame.
         cause: why there is none, where there is none.
+        epoch: counts the workers of one server; what a ready one says in its frames.
+        kernels: what it makes pictures with, once it is ready.
+        weights: the files that its weights came from, once they are hashed.
     """
 
     state: Literal["warming", "ready", "lost", "stopped"]
@@ -52,6 +56,13 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     device: str = ""
     load_s: float = 0.0
     cost: CostTable = CostTable()
+    epoch: int = 0
+    kernels: Kernels | None = None
+    weights: tuple[WeightFile, ...] | None = None
+
+
+Question = m.Probe | m.Preview | m.Replay
+Answer = m.Probed | m.Previewed | m.Replayed
 
 
 class _Running(Protocol):
@@ -102,7 +113,7 @@ class Worker:
         self._beat: m.Beat | None = None
         self._fatal: ErrorBody | None = None
         self._closed: asyncio.Task[None] | None = None
-        self._asked: dict[int, asyncio.Future[m.Probed | m.Previewed]] = {}
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._asked_id = 0
         self._inbound, self._outbound = Ring(CELLS), Ring(CELLS)
         self._ours, self._theirs = multiprocessing.get_context("spawn").Pipe(duplex=True)
@@ -161,7 +172,7 @@ class Worker:
         running.kill()
         await running.join(STOP_BUDGET_S)
 
-    async def ask(self, question: Callable[[int], m.Probe | m.Preview]) -> m.Probed | m.Previewed:
+    async def ask(self, question: Callable[[int], Question]) -> Answer:
         """What it answers to a question, which is made from a number.
 
         Raises:
@@ -170,7 +181,7 @@ class Worker:
         """
         self._asked_id += 1
         number = self._asked_id
-        future: asyncio.Future[m.Probed | m.Previewed] = self._loop.create_future()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         self._asked[number] = future
         self.link.send(question(number))
         try:
@@ -227,7 +238,9 @@ class Worker:
         match message:
             case None:
                 self._loop.call_soon_threadsafe(self._gone.set)
-            case m.Beat() | m.Loading() | m.Ready() | m.Fatal() | m.Probed() | m.Previewed():
+            case (
+                m.Beat() | m.Loading() | m.Ready() | m.Weighed() | m.Fatal() | m.Probed() | m.Previewed() | m.Replayed()
+            ):
                 self._loop.call_soon_threadsafe(self._note, message)
             case _:
                 self._on_message(message, pixels)
@@ -244,21 +257,31 @@ class Worker:
             case m.Loading(stage):
                 self._last_beat = self._clock.now()
                 self._set_status(WorkerStatus("warming", stage=stage, cause=self.status.cause))
-            case m.Ready(device, load_s, cost):
+            case m.Ready(device, load_s, cost, kernels):
                 self._last_beat = self._clock.now()
-                self._set_status(WorkerStatus("ready", device=device, load_s=load_s, cost=cost))
+                epoch = self._settings.epoch
+                self._set_status(
+                    WorkerStatus("ready", device=device, load_s=load_s, cost=cost, epoch=epoch, kernels=kernels)
+                )
+            case m.Weighed(files):
+                # Not told as a change: sessions of a worker that is said to be ready again would be opened again.
+                self.status = msgspec.structs.replace(self.status, weights=files)
             case m.Fatal(error):
                 self._fatal = error
                 self._gone.set()
-            case m.Probed() | m.Previewed():
-                future = self._asked.get(message.id)
-                if future is not None and not future.done():
-                    if message.error is None:
-                        future.set_result(message)
-                    else:
-                        future.set_exception(GenerationTimeout(message.error.message))
+            case m.Probed() | m.Previewed() | m.Replayed():
+                self._answered(message)
             case _:
                 pass
+
+    def _answered(self, answer: Answer) -> None:
+        future = self._asked.get(answer.id)
+        if future is None or future.done():
+            return
+        if answer.error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(GenerationTimeout(answer.error.message))
 
     def _set_status(self, status: WorkerStatus) -> None:
         self.status = status

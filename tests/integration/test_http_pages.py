@@ -49,6 +49,8 @@ async def test_the_description_covers_every_route_and_refers_to_nothing_that_is_
     assert document["openapi"] == "3.1.0"
     for path in ("/v1/sessions", "/v1/sessions/{id}", "/v1/sessions/{id}/snapshot.jpg", "/v1/models", "/readyz"):
         assert path in document["paths"]
+    for path, method in (("provenance", "get"), ("replay", "post")):
+        assert method in document["paths"][f"/v1/sessions/{{id}}/{path}"]
     assert {"put", "get", "patch", "delete"} <= document["paths"]["/v1/sessions/{id}"].keys()
     assert {"prompt.set", "params.set", "frame.ack"} <= document["x-events"]["client"].keys()
     assert {"hello", "session.state", "control.applied"} <= document["x-events"]["server"].keys()

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveglass.engine.control import ControlState, Params
+from liveglass.engine.frame import Size
 from liveglass.engine.models.base import Cond, ModelAdapter
-from liveglass.engine.worker.transition import Noise, Transition, between
+from liveglass.engine.worker.messages import Wish
+from liveglass.engine.worker.transition import LONGEST_COURSE, Noise, Transition, between, shown_again
 
 SHAPE = (4, 32, 32)
 
@@ -26,6 +28,9 @@ class Words:
 
     def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
         return a + progress * (b - a)
+
+    def draw_noise(self, seed: int, size: Size) -> Noise:
+        return drawn(seed)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.floats(0, 1))
@@ -62,3 +67,30 @@ def test_no_frame_is_far_from_the_one_before_however_often_the_seed_changes(chan
         if seconds > 0.5:
             np.testing.assert_array_equal(shown.noise, drawn(seed))
             assert (shown.cond, shown.progress) == (version, 1.0)
+
+
+changes = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([0, 400]), st.floats(0, 0.6)), min_size=1, max_size=LONGEST_COURSE + 4
+)
+
+
+@given(changes)
+def test_every_frame_of_a_transition_can_be_told_again_to_the_bit(wished: list[tuple[int, int, float]]) -> None:
+    """Whatever gave way to what on the way, with the same seed or another one."""
+    transition, adapter, now = Transition(), cast("ModelAdapter", Words()), 0.0
+    controls: dict[int, ControlState] = {}
+    newest_noise: dict[int, Noise] = {}
+    for version, (seed, transition_ms, seconds) in enumerate(wished, 1):
+        control = controls[version] = ControlState(version, params=Params(seed=seed), transition_ms=transition_ms)
+        newest_noise = {seed: newest_noise.get(seed, drawn(seed))}  # as a stream keeps the noise of one seed
+        for _ in range(1 + round(seconds * 6)):
+            shown = transition.shown(control, now, adapter, newest_noise[seed])
+            now += 1 / 6
+            assert (shown.course == ()) == (shown.progress >= 1)
+            if shown.course is None:
+                assert version > LONGEST_COURSE
+                continue
+            way = [Wish(controls[point.version], point.progress) for point in shown.course]
+            again = shown_again([*way, Wish(control, shown.progress)], Size(16, 16), adapter)
+            assert again.cond == shown.cond
+            np.testing.assert_array_equal(again.noise, shown.noise)

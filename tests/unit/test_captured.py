@@ -180,3 +180,11 @@ def test_networks_are_compiled_once_for_each_batch_and_never_for_a_control(
         for one, other in zip(before, made(plain, wishes), strict=True):
             assert np.abs(one.astype(int) - other).max() <= 1
     assert counter.frame_count == 9
+
+
+def test_what_runs_the_passes_is_told_as_it_turned_out(parts: Parts) -> None:
+    replayed, launched = DiffusionAdapter(parts, Captures()), DiffusionAdapter(parts, Refuses())
+    made(launched, [asked()])
+    assert replayed.makings.kernels.backend == "torch, captured for batches of 1, 2, 4, 8"
+    assert launched.makings.kernels.backend == "torch"
+    assert DiffusionAdapter(parts, backend="eager").makings.kernels.backend == "torch, compiled"

@@ -123,6 +123,22 @@ def test_what_a_closed_stream_still_had_in_flight_never_reaches_the_one_that_has
     assert [wall.arrived(), wall.arrived()] == [m.Freed(3), m.Freed(4)]
 
 
+def test_the_source_of_a_frame_is_known_for_as_long_as_the_worker_has_it(wall: Wall) -> None:
+    wall.open()
+    one, other = source(1), source(2)
+    for frame in (one, other):
+        wall.link.put_source("a", frame)
+    sent = wall.arrived()
+    assert isinstance(sent, m.NewSource)
+    assert wall.link.source_of("a", one.stamp) is one
+    assert wall.link.source_of("b", one.stamp) is None
+    assert wall.link.source_of("a", None) is None
+    wall.say(m.SourceDone("a", sent.cell, replaced=False))
+    wall.heard()
+    assert wall.link.source_of("a", one.stamp) is None
+    assert wall.link.source_of("a", other.stamp) is other
+
+
 def test_sources_of_a_session_that_is_not_open_are_nobodys(wall: Wall) -> None:
     assert wall.link.put_source("a", source(1)) is False
     wall.open()

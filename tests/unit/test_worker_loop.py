@@ -16,6 +16,7 @@ from liveglass.engine.clock import ManualClock
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Pixels, Size, SourceStamp
+from liveglass.engine.makings import Kernels, Makings
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
@@ -45,6 +46,10 @@ class Painter:
         self._versions: dict[int, int] = {}
         self._sizes: dict[int, Size] = {}
         self._pictures: dict[int, Pixels] = {}
+
+    @property
+    def makings(self) -> Makings:
+        return Makings(Kernels(backend="painter", libraries=()))
 
     def open_lane(self, size: Size) -> int:
         if not self.free:

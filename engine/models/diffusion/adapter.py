@@ -7,6 +7,7 @@ worker's one thread.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.makings import Makings
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.arena import Arena, Shape
 from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
@@ -46,6 +49,7 @@ class Parts:
         codec: pixels in -1..1 to latents and back.
         scheduler: strength, passes and whether there is a source, to a schedule.
         guide: a ControlNet, where there is one.
+        weights: the files that it was loaded from.
     """
 
     spec: ModelSpec
@@ -54,6 +58,7 @@ class Parts:
     codec: Codec
     scheduler: Scheduler
     guide: PromptedControlNet | None = None
+    weights: tuple[Path, ...] = ()
 
 
 class Wish(NamedTuple):
@@ -114,6 +119,12 @@ class DiffusionAdapter:
     def spec(self) -> ModelSpec:
         """What it is."""
         return self._parts.spec
+
+    @property
+    def makings(self) -> Makings:
+        """Torch, in the type that the U-Net is in, and how its stages are run."""
+        weight = next(self._parts.unet.parameters())
+        return Makings(kernels(weight, self._stages.backend, ["diffusers", "transformers"]), self._parts.weights)
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""

@@ -54,6 +54,13 @@ class Captured:
         self._rows: dict[int, Tensor] = {}
         self._step: Tensor | None = None
 
+    @property
+    def backend(self) -> str:
+        """See `Stages`."""
+        if self._capture is None:
+            return self._stages.backend
+        return f"{self._stages.backend}, captured for batches of {', '.join(map(str, BATCHES))}"
+
     def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""
         self._do(_Key("begin", _captured_size(len(rows)), Way(hinted=way.hinted)), arena, rows, None)

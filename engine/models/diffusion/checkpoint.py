@@ -83,9 +83,18 @@ def check(preset: Preset, files: Files) -> int:
     Raises:
         WeightsRefused: a pickle, a damaged file, or none at all.
     """
+    return sum(_tensor_bytes(path) for path in used(preset, files))
+
+
+def used(preset: Preset, files: Files) -> list[Path]:
+    """The weight files that a preset is made of.
+
+    Raises:
+        WeightsRefused: a folder has none, or only a pickle.
+    """
     holders = [files.base / folder for folder in preset.base.folders if folder.startswith(("text_encoder", "unet"))]
     holders += [files.codec, *(folder for folder in (files.lora, files.guide) if folder is not None)]
-    return sum(_tensor_bytes(weights(folder)) for folder in holders)
+    return [weights(folder) for folder in holders]
 
 
 def weights(folder: Path) -> Path:

@@ -99,6 +99,7 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
         Codec(codec.to(**laid)),
         _scheduler(preset, files.base),
         _guide(files.guide, kind, laid),
+        tuple(checkpoint.used(preset, files)),
     )
 
 

@@ -40,6 +40,11 @@ class Way(NamedTuple):
 class Stages(Protocol):
     """How a frame is made, for all rows of a cohort at once."""
 
+    @property
+    def backend(self) -> str:
+        """What runs the stages, as far as a picture may depend on it."""
+        ...
+
     def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """Sources into latents, with as much noise as each row's start has, and into hints."""
         ...
@@ -62,6 +67,9 @@ class Networks:
 
     Args:
         backend: of `torch.compile`, which the networks then go through, a shape at a time; None: they run as they are.
+
+    Attributes:
+        backend: see `Stages`.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Networks:
         guide: PromptedControlNet | None = None,
         backend: Backend | None = None,
     ) -> None:
+        self.backend = "torch" if backend is None else "torch, compiled"
         self._type = next(unet.parameters()).dtype
         self._unet: Callable[..., Tensor] = unet
         self._encode, self._decode = codec.encode, codec.decode

@@ -19,9 +19,10 @@ from torch import Tensor
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import OutOfMemory
 from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.makings import Makings
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
-from liveglass.engine.models.devices import choose_device
-from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice
+from liveglass.engine.models.devices import choose_device, kernels
+from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice, weight_file
 from liveglass.engine.models.nano.network import (
     LATENT_CHANNELS,
     TEXTURE_CHANNELS,
@@ -74,10 +75,14 @@ class NanoAdapter:
     Args:
         model: with its weights, on its device.
         passes: makes what runs its networks, once they are frozen.
+        weights: the files that it was loaded from.
     """
 
-    def __init__(self, model: NanoModel, passes: Callable[[NanoModel], Passes] = TorchPasses) -> None:
+    def __init__(
+        self, model: NanoModel, passes: Callable[[NanoModel], Passes] = TorchPasses, weights: tuple[Path, ...] = ()
+    ) -> None:
         self._model = model
+        self._weights = weights
         model.eval()
         model.requires_grad_(requires_grad=False)
         self._passes = passes(model)
@@ -90,6 +95,12 @@ class NanoAdapter:
     def spec(self) -> ModelSpec:
         """What it is."""
         return self._spec
+
+    @property
+    def makings(self) -> Makings:
+        """Torch, what runs its networks, and OpenCV, which brings pictures to its size and back."""
+        made_by = kernels(self._model.words.weight, self._passes.backend, ["opencv-python-headless"])
+        return Makings(made_by, self._weights)
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where all 256 are taken."""
@@ -250,12 +261,13 @@ def load_nano(
     model = NanoModel.from_pretrained(folder)
     if openvino is None:
         openvino = importlib.util.find_spec("openvino") is not None
+    weights = (weight_file(folder),)
     if chosen != "cpu" or not openvino:
-        return NanoAdapter(model.to(chosen)), chosen
+        return NanoAdapter(model.to(chosen), weights=weights), chosen
     from liveglass.engine.models.nano.openvino_passes import OpenVinoPasses  # noqa: PLC0415 - an extra
 
     try:
-        return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, threads)), chosen
+        return NanoAdapter(model, lambda frozen: OpenVinoPasses(frozen, threads), weights), chosen
     except OSError as fault:
         warnings.warn(f"Without a cache folder torch runs the built-in model, not OpenVINO: {fault}", stacklevel=2)
-        return NanoAdapter(model), chosen
+        return NanoAdapter(model, weights=weights), chosen

@@ -46,6 +46,11 @@ _CONFIG = "config.json"
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
+def weight_file(folder: Path | str) -> Path:
+    """Where a folder has its weights."""
+    return Path(folder) / _WEIGHTS
+
+
 class NanoConfig(msgspec.Struct, frozen=True):
     """What `config.json` says.
 
@@ -91,7 +96,7 @@ class NanoModel(nn.Module):
         """
         config = msgspec.json.decode((Path(folder) / _CONFIG).read_bytes(), type=NanoConfig)
         model = cls(config)
-        model.load_state_dict(load_file(Path(folder) / _WEIGHTS))
+        model.load_state_dict(load_file(weight_file(folder)))
         return model.eval()
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -99,7 +104,7 @@ class NanoModel(nn.Module):
         written = {"_class_name": "NanoModel", **msgspec.to_builtins(self.config)}
         (Path(folder) / _CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
         tensors = {name: part.contiguous() for name, part in self.state_dict().items()}
-        save_file(tensors, Path(folder) / _WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, weight_file(folder), metadata={"format": "pt"})
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
         """One vector for each prompt, `[B, 64]`, variance near 1; zeros for a prompt without words."""

@@ -43,6 +43,7 @@ class OpenVinoPasses:
         folder = cache or Path(platformdirs.user_cache_dir("liveglass", appauthor=False)) / "openvino"
         folder.mkdir(parents=True, exist_ok=True)
         core = openvino.Core()
+        self._threads = threads
         core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "CACHE_DIR": str(folder)})
         if threads:
             core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
@@ -52,6 +53,12 @@ class OpenVinoPasses:
             _Network(core, module, examples[name], folder / f"{name}-{key}.xml")
             for name, module in (("camera", _Camera(model)), ("denoise", _Denoise(model)), ("paint", _Paint(model)))
         )
+
+    @property
+    def backend(self) -> str:
+        """See `Passes`."""
+        threads = f"{self._threads} threads" if self._threads else "threads of its own choice"
+        return f"OpenVINO {openvino.get_version()}, float32, {threads}"
 
     def lay(self, tensor: Tensor) -> Tensor:
         """Rows by channel, as OpenVINO takes them."""

@@ -12,6 +12,11 @@ from liveglass.engine.models.nano.network import Features, PaintCondition, PassC
 class Passes(Protocol):
     """The parts of the model that run for every frame; everything in and out is float32 and of one row."""
 
+    @property
+    def backend(self) -> str:
+        """What it is, with the version and the settings that a picture may depend on."""
+        ...
+
     def lay(self, tensor: Tensor) -> Tensor:
         """`tensor` `[1, C, H, W]` as it is read fastest."""
         ...
@@ -37,6 +42,11 @@ class TorchPasses:
         for parameter in model.parameters():
             if parameter.dim() == 4:
                 parameter.data = self.lay(parameter.data)
+
+    @property
+    def backend(self) -> str:
+        """See `Passes`."""
+        return "torch"
 
     def lay(self, tensor: Tensor) -> Tensor:
         """Channels last: half of a convolution's time goes into reordering else."""
