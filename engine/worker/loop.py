@@ -7,27 +7,22 @@ picture and the newest control version, and looks between two steps whether its 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
 
-import numpy as np
 import structlog
 
 from liveglass.engine.clock import Clock
-from liveglass.engine.compare import sha256
-from liveglass.engine.control import ControlState, Params
 from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
-from liveglass.engine.frame import Pixels, Size, Stages
+from liveglass.engine.frame import Stages
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.beside import Beside
 from liveglass.engine.worker.cost import CostMeter
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
 from liveglass.engine.worker.ring import CellPool, Ring
-from liveglass.engine.worker.transition import shown_again
 from liveglass.engine.worker.work import StreamWork, inspect
 
 log = structlog.get_logger()
 
-PROBE_SIZE = Size(640, 360)
 WARMUP_FRAMES = 8
 UNCOUNTED_FRAMES = 2
 WARMUP_BUDGET_S = 1.0
@@ -103,6 +98,7 @@ class WorkerLoop:
         self._closing: list[StreamWork] = []
         self._asides: deque[m.Probe | m.Preview | m.Replay] = deque()
         self._aside: m.Probe | m.Preview | m.Replay | None = None
+        self._beside = Beside(adapter, clock, self._before_step)
         self._failures = 0
         self._served = 0.0
 
@@ -119,17 +115,32 @@ class WorkerLoop:
     def _warm_up(self) -> None:
         spec = self._adapter.spec
         for steps in spec.valid_steps:
-            spent, frames = 0.0, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1
-            for number in range(frames):
-                if number > UNCOUNTED_FRAMES and spent > WARMUP_BUDGET_S:
-                    break
-                self._take_in()
-                if self.stopped:
-                    return
-                seconds = self._run_probe(steps)
-                spent += seconds
-                if number >= UNCOUNTED_FRAMES:
-                    self.meter.add(steps, 1, seconds)
+            self._measure(steps, 1, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1)
+        batch = 2
+        while batch <= self._max_batch:
+            # What was never measured together is never planned together.
+            try:
+                self._measure(spec.default_steps, batch, WARMUP_FRAMES)
+            except (LiveglassError, MemoryError, RuntimeError) as error:
+                if not isinstance(_typed(error), OutOfMemory):
+                    raise
+                log.warning("there is no memory for larger cohorts", batch=batch)
+                self._max_batch = batch // 2
+            batch *= 2
+
+    def _measure(self, steps: int, batch: int, frames: int) -> None:
+        """Take up to so many times, within the budget."""
+        spent = 0.0
+        for number in range(frames):
+            if number > UNCOUNTED_FRAMES and spent > WARMUP_BUDGET_S:
+                return
+            self._take_in()
+            if self.stopped:
+                return
+            seconds = self._beside.probe(steps, batch)
+            spent += seconds
+            if number >= UNCOUNTED_FRAMES:
+                self.meter.add(steps, batch, seconds)
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -145,17 +156,16 @@ class WorkerLoop:
         """One decision and what follows from it; what the model raises breaks the frame in flight and nothing else."""
         try:
             self._step()
-        except LiveglassError as error:
-            self._fail(error)
         except Exception as error:  # noqa: BLE001 - one of the two places where anything may come out
-            log.warning("a frame failed", error=repr(error))
+            if not isinstance(error, LiveglassError):
+                log.warning("a frame failed", error=repr(error))
             self._fail(_typed(error))
         finally:
             self._end_cohort()
         try:
             if self._failures >= FAILURES_IN_A_ROW:
                 # Whether it is this session or the model is told by a frame of nobody's.
-                self._run_probe(self._adapter.spec.default_steps)
+                self._beside.probe(self._adapter.spec.default_steps)
                 self._failures = 0
         finally:
             self.progress_at = None
@@ -284,8 +294,7 @@ class WorkerLoop:
         began = clock.now()
         steps = cohort[0].pinned.control.params.steps
         for step in range(steps):
-            self.progress_at = clock.now()
-            self._delay()
+            self._before_step()
             adapter.denoise(lanes, step)
             if step + 1 < steps and self._is_superseded(cohort):
                 for stream in cohort:
@@ -336,7 +345,8 @@ class WorkerLoop:
         for stream in cohort:
             stream.delivered(seconds / len(cohort))
 
-    def _delay(self) -> None:
+    def _before_step(self) -> None:
+        self.progress_at = self._clock.now()
         never, seconds = self._step_delay
         if seconds:
             never.wait(seconds)
@@ -346,62 +356,17 @@ class WorkerLoop:
         self.progress_at = self._clock.now()
         match message:
             case m.Probe(number):
-                self._send(m.Probed(number, self._run_probe(self._adapter.spec.default_steps), None))
-            case m.Preview(number, size, control, pixels):
-                made, _ = self._make_aside(size, control, _picture(pixels, size))
-                self._send(m.Previewed(number, made.tobytes(), None))
+                self._send(m.Probed(number, self._beside.probe(self._adapter.spec.default_steps), None))
+            case m.Preview():
+                self._send(self._beside.preview(message))
             case m.Replay():
-                self._send(self._make_again(message))
-
-    def _run_probe(self, steps: int) -> float:
-        """One frame that nobody sees; returns its seconds."""
-        control = ControlState(version=1, params=Params(steps=steps, seed=1))
-        _, seconds = self._make_aside(PROBE_SIZE, control, nobody(PROBE_SIZE))
-        return seconds
-
-    def _make_aside(self, size: Size, control: ControlState, source: Pixels | None) -> tuple[Pixels, float]:
-        """One frame of no stream, and the seconds that the model took for it."""
-        with closing(StreamWork.aside(size, control, self._adapter)) as work:
-            work.pin(self._clock.now())
-            begun = self._clock.now()
-            picture = self._paint(work, source)
-            return picture, self._clock.now() - begun
-
-    def _make_again(self, message: m.Replay) -> m.Replayed:
-        """A frame of some stream, of what it was made of: the same words, noise, passes and source."""
-        with closing(StreamWork.aside(message.size, message.wishes[-1].control, self._adapter)) as work:
-            shown = shown_again(message.wishes, message.size, self._adapter)
-            work.pin_shown(shown, self._clock.now())
-            picture = self._paint(work, _picture(message.pixels, message.size))
-            noise = sha256(shown.noise) if shown.noise.size else ""
-            return m.Replayed(message.id, picture.tobytes(), noise, work.lane, None)
-
-    def _paint(self, work: StreamWork, source: Pixels | None) -> Pixels:
-        """What the lane of a frame of no stream is written for, from `source`; a copy."""
-        self._adapter.begin([work.lane], [source])
-        for step in range(work.pinned.control.params.steps):
-            self.progress_at = self._clock.now()
-            self._delay()
-            self._adapter.denoise([work.lane], step)
-        picture = self._adapter.finish([work.lane])[0]
-        inspect(picture, work.size, from_flat_source=self._adapter.spec.passes_camera)
-        return picture.copy()
+                self._send(self._beside.replay(message))
 
 
-def _picture(pixels: bytes, size: Size) -> Pixels | None:
-    # A copy: torch warns of pictures that nobody may write to.
-    return np.frombuffer(pixels, np.uint8).reshape(size.shape).copy() if pixels else None
-
-
-def nobody(size: Size) -> Pixels:
-    """A picture that is nobody's: two gradients, uint8 [H, W, 3]."""
-    height, width, _ = size.shape
-    y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)
-
-
-def _typed(error: Exception) -> ModelFailed:
+def _typed(error: Exception) -> LiveglassError:
     """What came out of the model, as an error of ours; torch's own class is not known here without torch."""
+    if isinstance(error, LiveglassError):
+        return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return OutOfMemory("The model has no memory left for this session.")
     return ModelFailed(f"The model failed: {type(error).__name__}.")

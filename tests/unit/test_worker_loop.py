@@ -124,7 +124,7 @@ class VirtualInbox(Inbox):
 class Worker:
     """A loop, its rings, and the server's side of them."""
 
-    def __init__(self, *, lanes: int = 64) -> None:
+    def __init__(self, *, lanes: int = 64, max_batch: int = 1) -> None:
         self.clock = ManualClock(100.0)
         self.model = Painter(self.clock, lanes=lanes)
         self.inbound, self.outbound = Ring(CELLS, SIZE.nbytes), Ring(CELLS, SIZE.nbytes)
@@ -134,7 +134,14 @@ class Worker:
         self.versions: Counter[str] = Counter()
         self.seqs = 0
         self.loop = WorkerLoop(
-            self.model, self.inbound, self.outbound, self.receive, self.clock, epoch=1, inbox=self.inbox
+            self.model,
+            self.inbound,
+            self.outbound,
+            self.receive,
+            self.clock,
+            epoch=1,
+            inbox=self.inbox,
+            max_batch=max_batch,
         )
 
     def receive(self, message: m.ToServer) -> None:
@@ -674,3 +681,38 @@ def test_whatever_comes_in_whatever_order_every_cell_and_lane_comes_home(
         if isinstance(message, m.Generated):
             assert message.provenance.version >= versions.get(message.session, 0)
             versions[message.session] = message.provenance.version
+
+
+def test_what_may_run_together_is_measured_together_while_warming_up_and_then_planned_so() -> None:
+    worker = Worker(max_batch=4)
+    worker.loop.warm_up()
+    assert set(worker.loop.meter.table().entries) == {"1x1", "2x1", "4x1", "4x2", "4x4"}
+    for session in "abcd":
+        worker.open(session)
+        worker.source(session=session)
+    worker.run()
+    assert len(worker.model.lanes_begun) == 4, "a cohort that costs no more than one frame was not used"
+
+
+def test_without_memory_for_a_cohort_of_four_two_run_together() -> None:
+    worker = Worker(lanes=6, max_batch=4)
+    worker.loop.warm_up()
+    assert set(worker.loop.meter.table().entries) == {"1x1", "2x1", "4x1", "4x2"}
+    for session in "abc":
+        worker.open(session)
+        worker.source(session=session)
+    worker.run()
+    assert len(worker.made) == 3
+    assert len(worker.model.lanes_begun) <= 2
+
+
+def test_a_model_that_breaks_while_it_warms_up_with_cohorts_is_broken() -> None:
+    worker = Worker(max_batch=2)
+
+    def fails(_: int) -> None:
+        if len(worker.model.lanes_begun) == 2:
+            raise RuntimeError("no kernel image is available")
+
+    worker.model.on_step = fails
+    with pytest.raises(RuntimeError, match="no kernel"):
+        worker.loop.warm_up()
