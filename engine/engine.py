@@ -391,6 +391,8 @@ class Engine:
         self._looks += 1
         if not served or len(served) < len(admitted) or self._looks % FORECAST_EVERY:
             return  # who wants nothing takes nothing, whatever was reckoned with
+        if any(session.still_fps for session in served):
+            return
         predicted = self.forecast([session.given for session in admitted])
         if predicted is not None and predicted.fps > 0:
             self.metrics.forecast.set(predicted.fps)
@@ -454,10 +456,8 @@ class Engine:
                 session = self._sessions.get(session_id)
                 if session is not None:
                     session.offer(message, pixels, self._source_of(message))
-            case m.SourceDone(session_id, replaced=True):
-                session = self._sessions.get(session_id)
-                if session is not None:
-                    session.count_replaced()
+            case m.SourceDone() | m.Still():
+                self._note_source(message)
             case m.Abandoned():
                 self.metrics.abandoned.inc()
             case m.Failed(session_id, error, is_last):
@@ -474,6 +474,16 @@ class Engine:
         """The picture that a frame was made from, which the worker has still."""
         link = self._supervisor.link
         return None if link is None else link.source_of(made.session, made.provenance.source)
+
+    def _note_source(self, message: m.SourceDone | m.Still) -> None:
+        """What became of a source that no frame is made from; on the link's thread."""
+        session = self._sessions.get(message.session)
+        if session is None:
+            return
+        if isinstance(message, m.Still):
+            session.still(message)
+        elif message.replaced:
+            session.count_replaced()
 
     def _give_up(self, session_id: str, cause: str) -> None:
         """A session that the model has no memory for ends; it may have ended by itself meanwhile."""

@@ -111,6 +111,7 @@ class Stats(msgspec.Struct, frozen=True, tag_field="type", tag="stats"):
         motion_age, content_age: milliseconds from the source pictures to the hand-off, on the server's clock.
         flicker: how much generated pictures change where the source stands still, in levels of 255.
         warp_error: how much they change beyond the source's own motion, in levels.
+        still: source pictures that needed no frame, by the session's `similarity`, since it opened.
     """
 
     out_fps: float
@@ -124,6 +125,7 @@ class Stats(msgspec.Struct, frozen=True, tag_field="type", tag="stats"):
     content_age: Percentiles | None
     flicker: float | None = None
     warp_error: float | None = None
+    still: int = 0
 
 
 class ErrorEvent(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):

@@ -175,6 +175,7 @@ class OutputFrame:
         captured_at: of that one, seconds on the server's clock; None if there is none.
         person_only: where it holds camera pixels, whether they are the person's alone.
         is_new: whether its base is shown for the first time.
+        is_still: whether the camera still shows what the base was made from, as far as the session's `similarity` goes.
         deadline, picked_at: seconds on the server's clock.
     """
 
@@ -192,6 +193,7 @@ class OutputFrame:
     picked_at: float
     person_only: bool = False
     captured_at: float | None = None
+    is_still: bool = False
 
 
 def frozen(pixels: Pixels) -> Pixels:

@@ -92,6 +92,9 @@ class Metrics:
             registry=r,
         )
         self.replaced = Counter("liveglass_inputs_replaced", "Unread inputs that gave way to newer ones.", registry=r)
+        self.still = Counter(
+            "liveglass_sources_still", "Source pictures that needed no frame, being like the one before.", registry=r
+        )
         self.dropped = Counter("liveglass_frames_dropped", "Frames not sent to one slow viewer.", registry=r)
         self.refused_camera = Counter(
             "liveglass_camera_frames_refused",

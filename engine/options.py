@@ -149,6 +149,7 @@ def first_control(request: SessionRequest, spec: ModelSpec, drawn_seed: int) -> 
         edge=0.0 if wanted.edge is UNSET else wanted.edge,
         policy="latest" if wanted.policy is UNSET else wanted.policy,
         blend_ms=0 if wanted.blend_ms is UNSET else wanted.blend_ms,
+        similarity=0.0 if wanted.similarity is UNSET else wanted.similarity,
     )
     check_steps(params.steps, spec)
     patch = ControlPatch(prompt=request.prompt, prompts=request.prompts, negative=request.negative)

@@ -81,8 +81,12 @@ class Steering:
         apply: Apply | None = None,
         policy: Policy | None = None,
         blend_ms: int | None = None,
+        similarity: float | None = None,
     ) -> Receipt:
-        """Change some of the numbers; the others stay. Another seed is reached over `blend_ms`.
+        """Change some of the numbers; the others stay.
+
+        Another seed is reached over `blend_ms`; with a `similarity` over 0, say 0.98, a camera that stands still costs
+        the model nothing.
 
         Raises:
             InvalidValue: out of range, or not a step count of this model.
@@ -98,6 +102,7 @@ class Steering:
                 apply=_or_unset(apply),
                 policy=_or_unset(policy),
                 blend_ms=_or_unset(blend_ms),
+                similarity=_or_unset(similarity),
             )
         )
 

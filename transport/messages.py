@@ -19,6 +19,7 @@ from liveglass.engine.control import (
     Policy,
     Prompt,
     Seed,
+    Similarity,
     Steps,
     Strength,
 )
@@ -109,6 +110,7 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
     apply: Apply | UnsetType = UNSET
     policy: Policy | UnsetType = UNSET
     blend_ms: BlendMs | UnsetType = UNSET
+    similarity: Similarity | UnsetType = UNSET
 
     def patch(self) -> ControlPatch:
         """The change of control that these numbers ask for.
@@ -125,6 +127,7 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
             apply=self.apply,
             policy=self.policy,
             blend_ms=self.blend_ms,
+            similarity=self.similarity,
         )
         if patch == ControlPatch():
             raise InvalidValue("Nothing to set was given.", hint="Send strength, steps, seed or another parameter.")

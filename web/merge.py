@@ -18,6 +18,7 @@ from liveglass.engine.control import (
     Policy,
     Prompt,
     Seed,
+    Similarity,
     Steps,
     Strength,
 )
@@ -37,6 +38,7 @@ class ParamsMerge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge: Edge | UnsetType | None = UNSET
     policy: Policy | UnsetType | None = UNSET
     blend_ms: BlendMs | UnsetType | None = UNSET
+    similarity: Similarity | UnsetType | None = UNSET
 
 
 class ControlMerge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +81,7 @@ def read_merge(body: dict[str, object], spec: ModelSpec) -> ControlPatch:
         edge=default.edge if params.edge is None else params.edge,
         policy=default.policy if params.policy is None else params.policy,
         blend_ms=default.blend_ms if params.blend_ms is None else params.blend_ms,
+        similarity=default.similarity if params.similarity is None else params.similarity,
     )
 
 

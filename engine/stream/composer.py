@@ -46,6 +46,7 @@ class Composer:
         *,
         matte: Matte | None = None,
         moved: Moved | None = None,
+        is_still: bool = False,
     ) -> OutputFrame:
         """The frame of `slot`, picked at `now`.
 
@@ -54,6 +55,7 @@ class Composer:
             newest_source: shown only where the session's fallback is its visible camera.
             matte: a camera picture with its person mask, for a base that is not for all of the picture.
             moved: where the base is by now, if that is known and wanted.
+            is_still: whether the camera shows what the base was made from.
         """
         self.lacks_matte = False
         base = pick.base if pick is not None else None
@@ -66,7 +68,7 @@ class Composer:
         if moved is not None and moved.pixels is not None:
             if moved.pixels is not base.pixels:
                 kind, pixels, source = FrameKind.WARPED, moved.pixels, moved.source
-        elif pick.kind is FrameKind.REPEATED and self._shown_base is base:
+        elif pick.kind is FrameKind.REPEATED and self._shown_base is base and not is_still:
             # It may have been moved before: what is shown stays, and does not jump back.
             pixels, source = self._shown, self._shown_source
         if pick.toward < 1.0:
@@ -87,6 +89,7 @@ class Composer:
             is_new=pick.is_new,
             deadline=grid.deadline(slot),
             picked_at=now,
+            is_still=is_still,
         )
         return made if base.provenance.apply == "all" else self._kept(made, base.provenance, matte)
 

@@ -24,6 +24,7 @@ def effective(control: ControlState) -> dict[str, object]:
         "policy": params.policy,
         "apply": control.apply,
         "blend_ms": control.transition_ms,
+        "similarity": params.similarity,
     }
 
 

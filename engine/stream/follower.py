@@ -60,14 +60,21 @@ class Follower:
         """Frames that were held back and may be picked at `now`, seconds."""
         return () if self._mover is None else self._mover.ready(now)
 
-    def place(self, pick: Pick, params: Params, grid: Grid, now: float) -> Moved | None:
-        """Where the picked frame is shown in the slot at `now`, seconds; None: as it was made, or as it is shown."""
+    def place(self, pick: Pick, params: Params, grid: Grid, now: float, *, is_still: bool = False) -> Moved | None:
+        """Where the picked frame is shown in the slot at `now`, seconds; None: as it was made, or as it is shown.
+
+        Args:
+            is_still: the camera stands still, so nothing but its noise could be followed.
+        """
         source = None if pick.base is None else pick.base.provenance.source
         if self._mover is None or pick.base is None or source is None:
             return None
         age_s = now - source.captured_at
         if pick.is_new:
             self._lag_s = age_s
+        if is_still:
+            self._made_at.clear()  # that no picture comes says nothing about the model's pace
+            return None
         if self._keeps_up:
             enough_s = math.inf if pick.is_new else self._lag_s + _LEFT_OUT_SLOTS * grid.period
         else:

@@ -43,6 +43,12 @@ class Ledger:
         if steady.flicker is not None:
             self._metrics.flicker.observe(steady.flicker)
 
+    def still(self) -> None:
+        """A source picture needed no frame."""
+        with self._lock:
+            self._meter.still += 1
+        self._metrics.still.inc()
+
     def replaced(self, n: int) -> None:
         """`n` unread inputs gave way to newer ones."""
         with self._lock:
@@ -79,6 +85,11 @@ class Ledger:
         """How many slots of the last `seconds` showed a base for the first time."""
         with self._lock:
             return self._meter.new_in(seconds, now)
+
+    def still_in(self, seconds: float, now: float) -> int:
+        """How many slots of the last `seconds` needed no newer base."""
+        with self._lock:
+            return self._meter.still_in(seconds, now)
 
     def stats(self, now: float) -> Stats:
         """The figures of the last seconds, as of `now`."""

@@ -20,6 +20,7 @@ class _Slot:
     at: float
     kind: FrameKind
     is_new: bool
+    is_still: bool
     motion_age: float | None
     content_age: float | None
 
@@ -28,7 +29,7 @@ class Meter:
     """Counts slots and stages of one session.
 
     Attributes:
-        missed, replaced, dropped: since the session opened.
+        missed, replaced, dropped, still: since the session opened.
         busy_s: seconds that the server's own stages took since then.
     """
 
@@ -37,6 +38,7 @@ class Meter:
         self.missed = 0
         self.replaced = 0
         self.dropped = 0
+        self.still = 0
         self._slots: deque[_Slot] = deque()
         self._steady: deque[Steady] = deque(maxlen=_STEADY_SAMPLES)
         self._stages: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=STAGE_SAMPLES))
@@ -56,7 +58,7 @@ class Meter:
         source = output.base.provenance.source if output.base and output.kind is not FrameKind.STANDBY else None
         content = None if source is None else at - source.captured_at
         motion = None if content is None or output.captured_at is None else at - output.captured_at
-        self._slots.append(_Slot(at, output.kind, output.is_new, motion, content))
+        self._slots.append(_Slot(at, output.kind, output.is_new, output.is_still, motion, content))
         while self._slots[0].at < at - WINDOW_S:
             self._slots.popleft()
         return motion, content
@@ -64,6 +66,10 @@ class Meter:
     def new_in(self, seconds: float, now: float) -> int:
         """How many slots of the last `seconds` showed a base for the first time."""
         return sum(slot.is_new for slot in self._slots if slot.at >= now - seconds)
+
+    def still_in(self, seconds: float, now: float) -> int:
+        """How many slots of the last `seconds` needed no newer base."""
+        return sum(slot.is_still and not slot.is_new for slot in self._slots if slot.at >= now - seconds)
 
     def stats(self, now: float) -> Stats:
         """The figures as of `now`, seconds."""
@@ -88,6 +94,7 @@ class Meter:
             content_age=percentiles_ms([slot.content_age for slot in recent if slot.content_age is not None]),
             flicker=_mean([steady.flicker for steady in self._steady if steady.flicker is not None]),
             warp_error=_mean([steady.warp_error for steady in self._steady]),
+            still=self.still,
         )
 
 

@@ -1,21 +1,17 @@
 """How well one session is served, judged slot by slot, and what its ladder makes of it. Output thread."""
 
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from liveglass.engine.events import QualityChanged
-from liveglass.engine.frame import FrameKind, OutputFrame, SourceStamp
+from liveglass.engine.frame import OutputFrame
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.stream.ladder import Ladder, Move, Rung, rungs
 from liveglass.engine.stream.steering import Receipt
 from liveglass.engine.worker.admission import least_fps, longest_wait
 from liveglass.engine.worker.cost import CostTable
-
-_MOST_STAMPS = 256
-"""Over ten seconds of a camera; a picture that is older is on its way to standby."""
 
 
 class Quality:
@@ -36,22 +32,20 @@ class Quality:
         self._fps, self._spec, self._metrics, self._tell = fps, spec, metrics, tell
         self._asked = steps, least_fps("cpu")
         self._ladder = Ladder(fps, self._rungs())
-        self._stamps: deque[SourceStamp] = deque(maxlen=_MOST_STAMPS)
         self.rung = Rung()
         self.given_up: QualityChanged | None = None
-
-    def see(self, stamp: SourceStamp) -> None:
-        """A camera picture came in. Any thread."""
-        self._stamps.append(stamp)
 
     def rest(self) -> None:
         """There is nothing to judge now: no camera, no worker, a pause."""
         self._ladder.rest()
 
-    def slot(self, output: OutputFrame, at: float, *, steps: int, device: str, new_fps: float, cost: CostTable) -> bool:
+    def slot(
+        self, output: OutputFrame, at: float, *, waited: float, steps: int, device: str, new_fps: float, cost: CostTable
+    ) -> bool:
         """`output` was handed over at `at`, seconds.
 
         Args:
+            waited: for how long a newer camera picture has been there, seconds.
             steps: passes that the session asks for.
             device: where the model runs.
             new_fps: new pictures a second by now.
@@ -64,10 +58,10 @@ class Quality:
             self._asked = steps, least_fps(device)
             self._ladder.renew(self._rungs())
             self._say("The session asks for something else.")
-        wait, late = self._waited(output, at), max(0.0, at - output.deadline)
+        late = max(0.0, at - output.deadline)
         # A slot is missed when it is half a slot late.
         move = self._ladder.slot(
-            at, wait=wait / longest_wait(self._asked[1]), late=late * 2 * self._fps, new_fps=new_fps, cost=cost
+            at, wait=waited / longest_wait(self._asked[1]), late=late * 2 * self._fps, new_fps=new_fps, cost=cost
         )
         # On the best rung there is no limit: whatever the session asks for next is what it gets.
         rung = self._ladder.rung if self._ladder.place else Rung()
@@ -88,15 +82,6 @@ class Quality:
     def _rungs(self) -> tuple[Rung, ...]:
         steps, least = self._asked
         return rungs(self._fps, steps, self._spec.valid_steps, least)
-
-    def _waited(self, output: OutputFrame, at: float) -> float:
-        """For how long the first camera picture after the one that is seen has been there, seconds."""
-        source = output.base.provenance.source if output.base and output.kind is not FrameKind.STANDBY else None
-        if source is None:
-            return 0.0
-        while self._stamps and self._stamps[0].seq <= source.seq:
-            self._stamps.popleft()  # seen, or older than what is
-        return max(0.0, at - self._stamps[0].captured_at) if self._stamps else 0.0
 
     def _say(self, cause: str) -> None:
         """Tell what is given up by now, where that is news."""

@@ -5,6 +5,7 @@ has just made it and it is shown as made; everything else is a stand-in and says
 with its camera on the way out (`warped`) is `mover.py`'s and `composer.py`'s business.
 """
 
+import math
 from dataclasses import dataclass
 
 from liveglass.engine.frame import Frame, FrameKind
@@ -69,10 +70,15 @@ class FrameScheduler:
         self._coming, self._newest = frame, _order(frame)
         return True
 
-    def tick(self, now: float) -> Pick:
-        """The pick for the slot that is due at `now`, seconds."""
+    def tick(self, now: float, seen_at: float = -math.inf) -> Pick:
+        """The pick for the slot that is due at `now`, seconds.
+
+        Args:
+            seen_at: when the camera last showed what the picture on show was made from, where that is known of a
+                newer source than its own.
+        """
         fresh, self._coming = self._coming, None
-        pick = self._take(fresh, now) if fresh is not None else self._stand_in(now)
+        pick = self._take(fresh, now) if fresh is not None else self._stand_in(now, seen_at)
         self._is_standby = pick.kind is FrameKind.STANDBY
         return pick
 
@@ -97,14 +103,14 @@ class FrameScheduler:
             return self._fade(is_new=True)
         return Pick(FrameKind.GENERATED, fresh, is_new=True)
 
-    def _stand_in(self, now: float) -> Pick:
+    def _stand_in(self, now: float, seen_at: float) -> Pick:
         base = self._base
         if base is None:
             return Pick(FrameKind.STANDBY, None)
         if self._fade_left:
             return self._fade(is_new=False)
         source = base.provenance.source
-        if source is not None and now - source.captured_at > STANDBY_AFTER_S:
+        if source is not None and now - max(source.captured_at, seen_at) > STANDBY_AFTER_S:
             return Pick(FrameKind.STANDBY, None)
         return Pick(FrameKind.REPEATED, base)
 

@@ -45,6 +45,7 @@ from liveglass.engine.stream.phase import PhaseLock
 from liveglass.engine.stream.quality import Quality
 from liveglass.engine.stream.sample import Sample
 from liveglass.engine.stream.scheduler import FrameScheduler
+from liveglass.engine.stream.sight import Sight
 from liveglass.engine.stream.state import DEGRADED_AFTER_S, INPUT_OLD_S, Facts, derive, same_but_figures, says_behind
 from liveglass.engine.stream.steering import Receipt, Steering
 from liveglass.engine.worker import messages as m
@@ -126,6 +127,7 @@ class Session:
             took = partial(self.record_stage, "warp")
             mover = Mover(options.size, view, pool=moving, period_s=grid.period, clock=clock, took=took)
         self._follower = Follower(mover, full_strength_hides=spec.strength_has_effect)
+        self._sight = Sight(grid.period)
         self._matte: Matte | None = None
         self._ledger = Ledger(metrics, grid.period)
         self._phase = PhaseLock(grid.period)
@@ -221,6 +223,11 @@ class Session:
     def new_fps(self) -> float:
         """New pictures a second, of the last two seconds."""
         return self._ledger.new_in(DEGRADED_AFTER_S, self._clock.now()) / DEGRADED_AFTER_S
+
+    @property
+    def still_fps(self) -> float:
+        """Slots a second that needed no new picture, the camera standing still; of the last two seconds."""
+        return self._ledger.still_in(DEGRADED_AFTER_S, self._clock.now()) / DEGRADED_AFTER_S
 
     @property
     def demand(self) -> Demand:
@@ -335,6 +342,8 @@ class Session:
         with self._lock:
             self._sample = None
             self._wants_source = True
+            for frame in self._follower.ready(math.inf):
+                self._schedule(frame)  # the worker takes for granted that what it made is shown
             self._follower.forget()  # another camera moves nothing that was made before
             self._scheduler.fades = False
 
@@ -365,7 +374,7 @@ class Session:
         if self._matting is not None and self.control.apply != "all":
             self._matting.submit(frame, lambda seconds: self.record_stage("mask", seconds))
         self._follower.see(frame)
-        self._quality.see(frame.stamp)
+        self._sight.see(frame.stamp)
         if self._host.put_source(self.id, frame):
             self.count_replaced()
 
@@ -396,6 +405,14 @@ class Session:
         late = self._scheduler.late
         self._scheduler.offer(frame)
         self._metrics.late.inc(self._scheduler.late - late)
+
+    def still(self, found: m.Still) -> None:
+        """The worker found that a source needs no frame. Link's thread."""
+        with self._lock:
+            if not self.is_running or self._cause_of_end:
+                return
+            self._sight.confirm(found.base, found.source)
+        self._ledger.still()
 
     def failed(self, error: ErrorBody) -> None:
         """The worker could not make a frame of this session; listeners hear the same of it at most once a second."""
@@ -443,9 +460,14 @@ class Session:
         """Let the quality ladder see how this slot was served."""
         if self.serving_s < DEGRADED_AFTER_S or handed_at - self._broken[1] < _BROKEN_JUDGED_S:
             self._quality.rest()
+        elif output.is_still:
+            # What needed no frame says nothing about the model.
+            if not self.new_fps:
+                self._quality.rest()
         elif self._quality.slot(
             output,
             handed_at,
+            waited=0.0 if output.kind is FrameKind.STANDBY else self._sight.waited(output.base, handed_at),
             steps=self.control.params.steps,
             device=self._worker.device,
             new_fps=self.new_fps,
@@ -473,14 +495,17 @@ class Session:
         elif self._paused:
             pick = self._scheduler.hold()
         else:
-            pick = self._scheduler.tick(now)
+            pick = self._scheduler.tick(now, self._sight.seen_at(self._scheduler.base))
         refused = self._composer.refused
         if self._matting is not None and not self._paused:
             self._matte = self._matting.newest(self._source)
-        moved = None
+        moved, is_still = None, False
         if pick is not None and not self._paused:
-            moved = self._follower.place(pick, self.control.params, self.grid, now)
-        output = self._composer.compose(self.grid, slot, pick, self._source, now, matte=self._matte, moved=moved)
+            is_still = self._sight.is_still(pick.base, now)
+            moved = self._follower.place(pick, self.control.params, self.grid, now, is_still=is_still)
+        output = self._composer.compose(
+            self.grid, slot, pick, self._source, now, matte=self._matte, moved=moved, is_still=is_still
+        )
         self._metrics.refused_camera.inc(self._composer.refused - refused)
         if moved is not None and output.kind is FrameKind.WARPED:
             self._metrics.warp_doubt.observe(moved.doubt)
@@ -575,6 +600,7 @@ class Session:
             fps=self.options.fps,
             was_behind=says_behind(self._state),
             new_in_2_s=self._ledger.new_in(DEGRADED_AFTER_S, now),
+            still_in_2_s=self._ledger.still_in(DEGRADED_AFTER_S, now),
             serving_s=self.serving_s,
             ever_live=self._ever_live,
         )

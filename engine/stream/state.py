@@ -35,6 +35,7 @@ class Facts:
         base_shown: whether a generated picture is on show.
         was_behind: whether the model is said to be behind already.
         new_in_2_s: slots of the last two seconds whose base was shown for the first time.
+        still_in_2_s: others of them whose base needed no successor, since the camera stood still.
         serving_s: for how long the worker has been ready and pictures have been coming in.
     """
 
@@ -56,6 +57,7 @@ class Facts:
     fps: int = 24
     was_behind: bool = False
     new_in_2_s: int = 0
+    still_in_2_s: int = 0
     serving_s: float = 0.0
     ever_live: bool = False
 
@@ -134,8 +136,9 @@ def _with_picture(facts: Facts) -> SessionState:
     if facts.unmasked:
         return SessionState("degraded", cause=f"{facts.unmasked} Everything is generated meanwhile, the camera hidden.")
     new_fps = facts.new_in_2_s / DEGRADED_AFTER_S
+    served_fps = new_fps + facts.still_in_2_s / DEGRADED_AFTER_S
     fewest = _WELL_AGAIN_FPS if facts.was_behind else FEWEST_NEW_FPS
-    if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and new_fps < fewest:
+    if facts.wants_source and facts.serving_s >= DEGRADED_AFTER_S and served_fps < fewest:
         cause = f"{_BEHIND}: {math.floor(new_fps)} of {facts.fps} frames a second are new."
         return SessionState("degraded", cause=cause)
     return SessionState("live")

@@ -153,7 +153,7 @@ class WorkerLink:
                 with self._lock:
                     self._closing[session] -= 1
                     self._forget(session)
-            case m.Failed(session) if self._closing[session]:
+            case m.Failed(session) | m.Still(session) if self._closing[session]:
                 pass
             case _:
                 self._on_message(message, None)

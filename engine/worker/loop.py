@@ -178,6 +178,7 @@ class WorkerLoop:
             # Between two frames, never inside one: that would add its time to a picture that somebody waits for.
             self._answer(self._asides.popleft())
             return
+        self._find_still()
         now = self._clock.now()
         decision = plan(now, self._candidates(now), self.meter.table(), self._max_batch)
         match decision:
@@ -190,6 +191,13 @@ class WorkerLoop:
                     self._streams[session].aim_at(slot)
                 self._served = min(self._streams[session].served for session, _ in cohort)
                 self._generate([self._streams[session] for session, _ in cohort])
+
+    def _find_still(self) -> None:
+        """Pass over the sources that need no frame."""
+        for stream in self._streams.values():
+            still = stream.find_still(self._inbound)
+            if still is not None:
+                self._send(still)
 
     def _candidates(self, now: float) -> list[Candidate]:
         """The sessions that the model is shared by now."""
@@ -240,9 +248,10 @@ class WorkerLoop:
         if stream is None:
             self._send(m.SourceDone(message.session, message.cell, replaced=True))
             return
-        replaced = stream.offer_source(message.cell, message.stamp)
-        if replaced is not None:
-            self._send(m.SourceDone(message.session, replaced, replaced=True))
+        was_still = stream.is_still
+        before = stream.offer_source(message.cell, message.stamp)
+        if before is not None:
+            self._send(m.SourceDone(message.session, before, replaced=not was_still))
 
     def _open(self, message: m.OpenStream) -> None:
         try:

@@ -158,11 +158,24 @@ class Generated(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class SourceDone(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Inbound `cell` belongs to the server again; `replaced`: no frame was ever started from it."""
+    """Inbound `cell` belongs to the server again; `replaced`: no frame was started from it, nor was one needless."""
 
     session: str
     cell: int
     replaced: bool
+
+
+class Still(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The newest source needs no frame: it is like the one that the last frame was made from.
+
+    Attributes:
+        source: the newest one.
+        base: `seq` of the source that the last frame was made from.
+    """
+
+    session: str
+    source: SourceStamp
+    base: int
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -260,6 +273,7 @@ ToServer = (
     | Ready
     | Weighed
     | Generated
+    | Still
     | SourceDone
     | Closed
     | Abandoned

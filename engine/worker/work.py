@@ -11,7 +11,8 @@ from liveglass.engine.errors import BrokenFrame, OutOfMemory
 from liveglass.engine.frame import Course, Pixels, Provenance, Size, SourceStamp, Stages, Steady
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRung, SetRunning
+from liveglass.engine.worker.likeness import Basis
+from liveglass.engine.worker.messages import MoveGrid, NewControl, OpenStream, SetRung, SetRunning, Still
 from liveglass.engine.worker.ring import Ring
 from liveglass.engine.worker.steadiness import Steadiness
 from liveglass.engine.worker.transition import Noise, Shown, Transition
@@ -75,6 +76,7 @@ class StreamWork:
         self._pinned: Pinned | None = None
         self._written: tuple[int, float, int] | None = None
         self._done: tuple[int, int, float] | None = None
+        self._basis: Basis | None = None
         self._just_abandoned = False
         self._rested = False
         self._transition = Transition()
@@ -131,7 +133,7 @@ class StreamWork:
         if self.running is resting:
             self.running = not resting
             self._rested = True
-            self._done = self.retry_at = None
+            self._done = self.retry_at = self._basis = None
             self._failed = 0
 
     def has_work(self, now: float) -> bool:
@@ -153,7 +155,40 @@ class StreamWork:
         """Whether pictures have been coming in lately: the next one is not far."""
         newest = self._waiting or self._current
         is_running = newest is not None and now - newest[1].captured_at < _FLOWING_S
-        return self.running and is_running and self._failed < 2  # else it waits before it is tried again
+        # Else it waits before it is tried again, or for something to happen before its camera.
+        return self.running and is_running and self._failed < 2 and not self.is_still
+
+    @property
+    def is_still(self) -> bool:
+        """Whether its newest source was found to need no frame."""
+        basis, newest = self._basis, self._waiting or self._current
+        if basis is None or newest is None or basis.made_by != self._made_by(self.control):
+            return False
+        return basis.still == newest[1].seq
+
+    def find_still(self, inbound: Ring) -> Still | None:
+        """Compare the newest source with the one that the picture on show was made from, once.
+
+        Returns:
+            What the server has to know, where it needs no frame; `has_work` knows it from then on.
+        """
+        control, basis, waiting, current = self.control, self._basis, self._waiting, self._current
+        if basis is None or waiting is None or current is None or not control.params.similarity:
+            return None
+        (cell, stamp), (base_cell, base) = waiting, current
+        if basis.made_by != self._made_by(control) or basis.compared == stamp.seq:
+            return None
+        pictures = inbound.view(base_cell, self.size), inbound.view(cell, self.size)
+        if not basis.is_like(*pictures, stamp.seq, control.params.similarity):
+            return None
+        # The cell stays: with the next version a frame is made from this picture, not from the older one.
+        self._done = stamp.seq, control.version, 1.0
+        return Still(self.session, stamp, base.seq)
+
+    @staticmethod
+    def _made_by(control: ControlState) -> tuple[int, int]:
+        """What a frame has to be made by besides a source: version and passes."""
+        return control.version, control.params.steps
 
     def aim_at(self, slot: int) -> None:
         """The next frame is for `slot`."""
@@ -170,6 +205,7 @@ class StreamWork:
     def pin(self, now: float) -> None:
         """Start a frame of the newest control version and the source taken last, and put the version in its lane."""
         control, source = self.control, self._current[1] if self._current else None
+        self._basis = None
         # Pinned before the words are encoded: where that fails, it is this frame that failed.
         self._pinned = Pinned(control, source, self._transition.progress(control, now), now)
         self._rested, self.retry_at = False, None
@@ -204,8 +240,12 @@ class StreamWork:
 
     def look(self, source: Pixels | None, picture: Pixels, now: float) -> None:
         """See how steady the pictures are; the frame that `picture` belongs to has gone out already."""
-        if source is not None:
-            self._steady = self._steadiness.look(source, picture, self.pinned.control.version, now) or self._steady
+        if source is None:
+            return
+        control = self.pinned.control
+        if self.pinned.progress >= 1:
+            self._basis = Basis(self._made_by(control))
+        self._steady = self._steadiness.look(source, picture, control.version, now) or self._steady
 
     def take_steady(self) -> Steady | None:
         """What was seen lately, once."""
@@ -225,6 +265,7 @@ class StreamWork:
     def forget(self, now: float) -> None:
         """The frame in flight failed at `now`: a new input or some time later, start from a clean lane."""
         self._keep_done()
+        self._basis = None
         self._failed = self._failed + 1 if self._failed_version == self.pinned.control.version else 1
         self._failed_version = self.pinned.control.version
         wait_s = min(_RETRY_S * 2 ** max(0, self._failed - 2), _LONGEST_RETRY_S)

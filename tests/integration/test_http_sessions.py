@@ -130,15 +130,16 @@ async def test_a_merge_patch_changes_what_it_names_and_answers_with_the_receipt(
 
 
 async def test_null_takes_a_value_back_to_its_default(site, talk) -> None:
-    opened = await site.open(prompt="x", params={"strength": 0.2, "blend_ms": 400})
+    opened = await site.open(prompt="x", params={"strength": 0.2, "blend_ms": 400, "similarity": 0.98})
     url, headers = f"/v1/sessions/{opened['id']}", talk.bearer(opened["token"])
     await site.client.patch(url, json={"prompt": None, "params": {"strength": None}}, headers=headers)
     control = (await site.client.get(url, headers=headers)).json()["control"]
     assert control["prompts"] == []
     assert control["params"]["strength"] == 0.6
-    assert control["params"]["blend_ms"] == 400
+    assert (control["params"]["blend_ms"], control["params"]["similarity"]) == (400, 0.98)
     await site.client.patch(url, json={"params": None}, headers=headers)
-    assert (await site.client.get(url, headers=headers)).json()["control"]["params"]["blend_ms"] == 0
+    params = (await site.client.get(url, headers=headers)).json()["control"]["params"]
+    assert (params["blend_ms"], params["similarity"]) == (0, 0)
 
 
 async def test_a_patch_tied_to_another_version_changes_nothing(site, talk) -> None:

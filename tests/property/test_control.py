@@ -17,6 +17,7 @@ patches = st.builds(
     strength=st.one_of(st.just(msgspec.UNSET), st.floats(0, 1)),
     seed=st.one_of(st.just(msgspec.UNSET), st.integers(0, 2**32 - 1)),
     blend_ms=st.one_of(st.just(msgspec.UNSET), st.integers(0, 10_000)),
+    similarity=st.one_of(st.just(msgspec.UNSET), st.floats(0, 1)),
 )
 
 
@@ -30,7 +31,7 @@ def test_what_a_patch_does_not_name_stays_and_the_version_goes_up_by_one(patch: 
     after = before.patched(patch)
     assert after.version == 6
     assert before == ControlState(5, (Prompt("a"),), "b", Params(strength=0.3, seed=9))
-    for name in ("strength", "seed"):
+    for name in ("strength", "seed", "similarity"):
         asked = getattr(patch, name)
         assert getattr(after.params, name) == (getattr(before.params, name) if asked is msgspec.UNSET else asked)
     if patch.prompt is msgspec.UNSET:
@@ -101,6 +102,7 @@ def test_nine_prompts_or_two_spellings_of_one_are_refused() -> None:
         ("seed", 2**32),
         ("guidance", 20.5),
         ("edge", 2.1),
+        ("similarity", 1.001),
         ("blend_ms", 10_001),
         ("policy", "fastest"),
         ("prompts", [{"text": "x", "weight": 2.5}]),

@@ -26,7 +26,7 @@ json_values = st.recursive(
 names = st.sampled_from(
     ["prompt", "prompts", "negative", "params", "apply", "strength", "steps", "seed", "version", "size", "fps",
      "source", "camera_visible", "fallback", "fit", "model", "text", "weight", "guidance", "edge", "policy",
-     "blend_ms"]
+     "blend_ms", "similarity"]
 )  # fmt: skip
 params = st.dictionaries(st.sampled_from(ParamsMerge.__struct_fields__), json_values, max_size=3)
 bodies = st.dictionaries(names, json_values | params, max_size=4)

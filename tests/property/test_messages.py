@@ -73,6 +73,7 @@ commands = st.one_of(
         seed=st.integers(0, 2**32 - 1),
         guidance=st.floats(0, 20),
         edge=st.floats(0, 2),
+        similarity=st.floats(0, 1),
         policy=st.sampled_from(["latest", "steady"]),
     ),
     st.sampled_from([kind for name, kind in COMMANDS.items() if name.startswith(("stream.", "history."))]).flatmap(

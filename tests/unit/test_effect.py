@@ -37,6 +37,7 @@ def test_what_a_model_does_not_have_is_said_and_does_not_count() -> None:
     assert [note.split(":")[0] for note in notes] == ["prompt", "negative", "guidance", "edge", "strength"]
     assert (effective["prompts"], effective["negative"], effective["guidance"], effective["edge"]) == ([], "", 1.0, 0.0)
     assert effective["policy"] == "steady"
+    assert effective["similarity"] == 0.0
 
 
 def test_a_model_of_any_words_takes_any_words() -> None:

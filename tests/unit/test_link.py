@@ -113,6 +113,7 @@ def test_what_a_closed_stream_still_had_in_flight_never_reaches_the_one_that_has
     wall.open()
     wall.say(generated("a", 3))
     wall.say(m.Failed("a", ErrorBody(code="model_failed", message="", retryable=True)))
+    wall.say(m.Still("a", SourceStamp(2, 0.0, 0, is_camera=True), 1))
     wall.say(m.Closed("a"))
     wall.say(generated("a", 4))
     pictures = [wall.heard(), wall.heard()]

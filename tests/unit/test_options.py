@@ -33,6 +33,7 @@ def test_an_empty_request_has_the_protocols_defaults() -> None:
     assert (options.size.width, options.size.height, options.fps) == (640, 360, 24)
     params = control.params
     assert (control.version, params.strength, params.steps, params.seed, params.blend_ms) == (1, 0.6, 4, 77, 0)
+    assert params.similarity == 0.0
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ facts = st.builds(
     camera_refused=st.booleans(),
     broken=st.sampled_from(["", "It broke."]),
     new_in_2_s=st.integers(0, 60),
+    still_in_2_s=st.integers(0, 60),
     serving_s=st.floats(0, 10),
     ever_live=st.booleans(),
 )
@@ -59,6 +60,8 @@ def test_what_somebody_decided_comes_before_what_the_model_does(given_facts: Fac
         ({"new_in_2_s": 11}, "degraded", "behind"),
         ({"new_in_2_s": 11, "serving_s": 1.0}, "live", ""),
         ({"new_in_2_s": 0, "wants_source": False}, "live", ""),
+        ({"new_in_2_s": 1, "still_in_2_s": 46}, "live", ""),
+        ({"new_in_2_s": 2, "still_in_2_s": 6}, "degraded", "behind"),
         ({"input_age_s": 3.0}, "degraded", "No camera picture for 3 s"),
         ({"input_age_s": 12.0, "kind": FrameKind.STANDBY}, "standby", "over 10 s"),
         ({"worker": "lost", "worker_cause": "It died."}, "degraded", "It died."),

@@ -20,6 +20,7 @@
  * @property {number} [edge]
  * @property {string} [policy]
  * @property {number} [blend_ms]
+ * @property {number} [similarity]  0 to 1; a source at least so like the last one used is not generated
  *
  * @typedef {{version: number, prompts: Prompt[], negative?: string, params: Params, apply?: string}} Control
  *
@@ -50,6 +51,7 @@
  * @property {Percentiles | null} content_age
  * @property {number | null} [flicker]  change where the source stands still, in levels of 255
  * @property {number | null} [warp_error]  change beyond the source's own motion, in levels of 255
+ * @property {number} [still]  sources that needed no frame, since the session opened
  *
  * @typedef {{id: string, version: number, effective: Record<string, unknown>, notes?: string[]}} Accepted
  * @typedef {{version: number, slot: number, latency_ms: number}} Applied
