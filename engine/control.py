@@ -4,6 +4,7 @@
 field's name, never clamped.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -173,6 +174,13 @@ class History:
         """`state` is now in force."""
         self._past = [*self._past, state][-self._limit :]
         self._future = []
+
+    def refit(self, fit: Callable[[ControlState], ControlState]) -> None:
+        """Lay `fit` over every state; where that changes the one in force, it gets a new version."""
+        before = self.current
+        self._past, self._future = [fit(state) for state in self._past], [fit(state) for state in self._future]
+        if self.current != before:
+            self._past[-1] = self.current.renumbered(before.version + 1)
 
     def undo(self) -> ControlState:
         """The wishes before the last change, as a new version.

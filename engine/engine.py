@@ -29,10 +29,12 @@ from liveglass.engine.errors import (
     NoSuchSession,
     ServerClosing,
 )
+from liveglass.engine.events import ModelChanged
 from liveglass.engine.frame import Pixels, SourceFrame
 from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models import registry
+from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.options import SessionOptions, SessionRequest, first_control
 from liveglass.engine.person.matting import Matting
 from liveglass.engine.person.supply import MaskSupply
@@ -41,6 +43,7 @@ from liveglass.engine.replays import Replays
 from liveglass.engine.stream.grid import Grid, staggered_start
 from liveglass.engine.stream.output import OutputThread
 from liveglass.engine.stream.session import Session
+from liveglass.engine.swaps import Swaps
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.admission import Admission, Demand, Forecast, forecast, least_fps, turn_in
 from liveglass.engine.worker.process import WorkerSettings, cpu_cores, model_threads
@@ -67,6 +70,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     """How an engine runs.
 
     Attributes:
+        model: that it starts with.
         device: `auto` is cuda, then mps, then cpu.
         linger_s: how long a session without a name outlives its last connection.
         queue_limit: how many sessions may wait for a place.
@@ -104,6 +108,8 @@ class Engine:
     """One resident model and the sessions on it.
 
     Attributes:
+        spec: of the resident model.
+        swaps: put another one in its place.
         previews: small pictures of what a change would make.
         replays: what frames were made of, and the newest one of a session made again.
     """
@@ -151,6 +157,9 @@ class Engine:
         asides = Asides()
         self.previews = Previews(self._supervisor, asides)
         self.replays = Replays(self._supervisor, asides)
+        self.swaps = Swaps(
+            self._supervisor, config.models_dir, streams=self._streams, tell=self._tell, switch=self._switch
+        )
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -194,6 +203,7 @@ class Engine:
         self._closing = True
         for session_id in list(self._sessions):
             self.end(session_id, "The server is shutting down.")
+        await self.swaps.close()
         for task in (self._looking, self._probing):
             if task is not None:
                 task.cancel()
@@ -302,12 +312,12 @@ class Engine:
         return None if masks is None else Matting(masks.masker, self._masking)
 
     def _check_model(self, request: SessionRequest) -> None:
-        if request.model is msgspec.UNSET or request.model == self.config.model:
+        if request.model is msgspec.UNSET or request.model == self.spec.name:
             return
         registry.spec(request.model)
         raise InvalidValue(
-            f"This server runs {self.config.model}, not {request.model}.",
-            hint=f"Leave model out, or start a server with --model {request.model}.",
+            f"This server runs {self.spec.name}, not {request.model}.",
+            hint=f"Leave model out, or have its operator PUT /v1/model, or start it with --model {request.model}.",
             field="model",
         )
 
@@ -399,11 +409,26 @@ class Engine:
             for session in served:
                 self.metrics.forecast_error.observe(session.new_fps / predicted.fps - 1)
 
+    # --- another model ----------------------------------------------------------------------------------------------
+
+    def _streams(self) -> list[m.OpenStream]:
+        return [session.open_message() for session in self._admitted()]
+
+    def _tell(self, news: ModelChanged) -> None:
+        for session in self._sessions.values():
+            session.audience.tell(news)
+
+    def _switch(self, spec: ModelSpec) -> None:
+        """Another model makes the pictures from now on; its worker is told about the sessions when it is noted."""
+        self.spec = spec
+        for session in self._sessions.values():
+            session.adopt(spec)
+
     # --- health -----------------------------------------------------------------------------------------------------
 
     def models(self) -> list[ModelListing]:
         """The models known here, and what the resident one measures."""
-        return list_models(self.config.model, self.worker)
+        return list_models(self.spec.name, self.worker)
 
     def output_silent_s(self) -> float:
         """How long the output thread has done nothing although a slot was due, seconds."""
@@ -500,7 +525,7 @@ class Engine:
             self.metrics.load.observe(status.load_s)
             seconds = status.cost.frame(self.spec.default_steps).p50
             self.metrics.capacity.set(1 / seconds if seconds else 0.0)
-            log.info("model ready", model=self.config.model, device=status.device, load_s=round(status.load_s, 2))
+            log.info("model ready", model=self.spec.name, device=status.device, load_s=round(status.load_s, 2))
             self._became_ready.set()
             for session in self._sessions.values():
                 if session.id not in self._queue:

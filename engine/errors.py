@@ -15,8 +15,8 @@
     ├── PublisherReplaced     a newer publisher took over
     ├── Flood                 more messages than anybody sends on purpose
     ├── Unavailable           not now; trying again helps
-    │   └── AtCapacity · ModelNotReady · GenerationTimeout · WorkerLost · ServerClosing
-    └── ModelFailed           the model broke a frame · BrokenFrame · OutOfMemory
+    │   └── AtCapacity · ModelNotReady · GenerationTimeout · WorkerLost · SwapUnderWay · ServerClosing
+    └── ModelFailed           the model broke a frame · BrokenFrame · OutOfMemory · SwapFailed
 
 The same `code` goes over HTTP, WebSocket and data channel. Never one generic message for what can be retried and what
 cannot.
@@ -267,6 +267,13 @@ class WorkerLost(Unavailable):
     code = "worker_lost"
 
 
+class SwapUnderWay(Unavailable):
+    """Another model, or other low-rank weights, are on their way already."""
+
+    code = "swap_under_way"
+    default_hint = "GET /v1/model tells how far it is; try again when it is over."
+
+
 class ServerClosing(Unavailable):
     """The server is shutting down."""
 
@@ -292,6 +299,14 @@ class OutOfMemory(ModelFailed):
 
     code = "out_of_memory"
     default_hint = "Choose a smaller size or fewer steps."
+
+
+class SwapFailed(ModelFailed):
+    """What was to take over did not come up; what served before goes on."""
+
+    code = "swap_failed"
+    retryable = False
+    default_hint = "Correct what it says, then ask again; the stream was not touched."
 
 
 class ModelNotFound(InvalidInput):

@@ -85,10 +85,30 @@ class ControlSuperseded(msgspec.Struct, frozen=True, tag_field="type", tag="cont
 
 
 class ControlChanged(msgspec.Struct, frozen=True, tag_field="type", tag="control.changed"):
-    """To every client of the session: the control state is now this."""
+    """To every client of the session: the control state is now this.
+
+    Attributes:
+        notes: what another model takes differently, where that is why.
+    """
 
     control: ControlView
     by: str
+    notes: tuple[str, ...] = ()
+
+
+class ModelChanged(msgspec.Struct, frozen=True, tag_field="type", tag="model.changed", omit_defaults=True):
+    """To every session: another model is warming up beside the one that serves, serves from now on, or failed to.
+
+    Attributes:
+        model: the one that comes.
+        stage: while it warms up: checking, starting, loading, first frame, trying.
+        cause: why the one before goes on.
+    """
+
+    model: str
+    state: Literal["warming", "ready", "failed"]
+    stage: str = ""
+    cause: str = ""
 
 
 class QualityChanged(msgspec.Struct, frozen=True, tag_field="type", tag="quality.changed"):
@@ -161,6 +181,7 @@ SessionEvent = (
     | ControlSuperseded
     | ControlChanged
     | QualityChanged
+    | ModelChanged
     | Stats
     | ErrorEvent
 )

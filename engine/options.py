@@ -168,3 +168,11 @@ def check_steps(steps: int, spec: ModelSpec) -> None:
         raise InvalidValue(
             f"{spec.name} does not make {steps} steps.", hint=f"Choose one of {known}.", field="params.steps"
         )
+
+
+def fitted(control: ControlState, spec: ModelSpec) -> ControlState:
+    """`control` as this model can take it: another model may have other step counts."""
+    if control.params.steps in spec.valid_steps:
+        return control
+    params = msgspec.structs.replace(control.params, steps=spec.default_steps)
+    return msgspec.structs.replace(control, params=params)

@@ -32,6 +32,7 @@ from liveglass.engine.events import (
     ControlSuperseded,
     ControlView,
     ErrorEvent,
+    ModelChanged,
     QualityChanged,
     SessionState,
     StateName,
@@ -297,6 +298,7 @@ ServerEvent = (
     | FrameMeta
     | StreamClock
     | QualityChanged
+    | ModelChanged
     | Stats
     | ErrorEvent
     | PublishAck

@@ -13,6 +13,7 @@ from liveglass.web.errors import Internal, MethodNotAllowed, NoSuchRoute, error_
 from liveglass.web.guard import GuardMiddleware
 from liveglass.web.house import House
 from liveglass.web.logs import RequestLog
+from liveglass.web.model import ModelRoutes
 from liveglass.web.pages import PageRoutes, SecurityHeaders
 from liveglass.web.peers import PeerRoutes
 from liveglass.web.sessions import SessionRoutes
@@ -45,6 +46,7 @@ def create_app(house: House) -> Starlette:
             *SocketRoutes(house).routes(),
             *PeerRoutes(house).routes(),
             *SessionRoutes(house).routes(),
+            *ModelRoutes(house).routes(),
             *StatusRoutes(house).routes(),
             *PageRoutes().routes(),
         ],

@@ -165,6 +165,24 @@ class Desk:
                 hint="Send it as Authorization: Bearer; LIVEGLASS_OPERATOR_TOKEN sets it.",
             )
 
+    def may_swap(self, credential: str | None) -> None:
+        """Let the operator in, and on a loopback server anybody: the model makes everybody's pictures.
+
+        Raises:
+            TokenRefused: elsewhere, without a credential, or with a wrong one.
+            NotAllowed: a stream key, which reaches one session.
+        """
+        if self._settings.is_loopback or self.is_operator(credential):
+            return
+        if credential and self._keys.find(credential) is not None:
+            raise NotAllowed(
+                "A stream key does not reach the model.", hint="Send the operator's token as Authorization: Bearer."
+            )
+        raise TokenRefused(
+            "The model is the operator's to change.",
+            hint="Send the operator's token as Authorization: Bearer; LIVEGLASS_OPERATOR_TOKEN sets it.",
+        )
+
     def claim(self, session_id: str, credential: str | None) -> Claim:
         """What `credential` says about `session_id`; whether that session exists is not looked at.
 

@@ -17,8 +17,7 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.engine import Engine
 from liveglass.engine.errors import NoSuchSession, NotAllowed
 from liveglass.engine.events import ControlChanged, SessionEvent, SessionState
-from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.options import SessionRequest
+from liveglass.engine.options import SessionRequest, fitted
 from liveglass.engine.stream.session import Session
 from liveglass.web.auth import Opener, Pass, new_pass, renewed
 from liveglass.web.files import read_if_there, write_private
@@ -201,14 +200,6 @@ class Names:
     def _touch(self, name: str) -> None:
         self._dirty.add(name)
         self._woken.set()
-
-
-def fitted(control: ControlState, spec: ModelSpec) -> ControlState:
-    """`control` as this model can take it: another model may have other step counts."""
-    if control.params.steps in spec.valid_steps:
-        return control
-    params = msgspec.structs.replace(control.params, steps=spec.default_steps)
-    return msgspec.structs.replace(control, params=params)
 
 
 def _store(path: Path, entry: Remembered | None) -> None:

@@ -9,7 +9,7 @@ from liveglass.engine.record import OutputRecord, Replay
 from liveglass.transport.messages import Command, ServerEvent
 from liveglass.web.errors import ErrorReply
 from liveglass.web.merge import ControlMerge
-from liveglass.web.replies import Alive, Models, Ready
+from liveglass.web.replies import Alive, Models, Ready, ResidentModel, SwapRequest
 from liveglass.web.views import PatchReply, SessionBody, SessionView
 
 _JSON = "application/json"
@@ -127,6 +127,16 @@ OPERATIONS = (
     Operation(f"{_ONE}/whep", "post", f"WHEP playback. {_NOT_YET}", {501: ErrorReply}),
     Operation("/v1/whip", "post", f"WHIP ingest by stream key. {_NOT_YET}", {501: ErrorReply}),
     Operation("/v1/models", "get", "The models of this server.", {200: Models}, public=True),
+    Operation("/v1/model", "get", "The resident model, and the newest swap.", {200: ResidentModel}, public=True),
+    Operation(
+        "/v1/model",
+        "put",
+        "Put another model under the running streams: it warms up beside the one that serves and takes over between "
+        "two frames. The operator's; model.changed tells every session how it goes.",
+        {200: ResidentModel, 202: ResidentModel, 422: ErrorReply, 501: ErrorReply, 503: ErrorReply},
+        SwapRequest,
+        opens=True,
+    ),
     Operation("/livez", "get", "503 only when the process is stuck.", {200: Alive, 503: Alive}, public=True),
     Operation("/readyz", "get", "200 only with a generation younger than 10 s.", {200: Ready, 503: Ready}, public=True),
     Operation("/metrics", "get", "Prometheus text.", {200: "text/plain"}, opens=True),

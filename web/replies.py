@@ -1,8 +1,11 @@
 """What HTTP says about the server itself, as typed schemas; pure."""
 
+from typing import Literal
+
 import msgspec
 
 from liveglass.engine.errors import ErrorBody
+from liveglass.engine.events import ModelChanged
 from liveglass.engine.listing import ModelListing
 
 
@@ -11,6 +14,40 @@ class Models(msgspec.Struct, frozen=True):
 
     default: str
     models: tuple[ModelListing, ...]
+
+
+class SwapRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PUT /v1/model`."""
+
+    model: str
+
+
+class SwapView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the newest swap went or goes: `stage` while it is `warming`, `cause` where it `failed`."""
+
+    model: str
+    state: Literal["warming", "ready", "failed"]
+    stage: str = ""
+    cause: str = ""
+
+    @classmethod
+    def of(cls, news: ModelChanged) -> "SwapView":
+        """What every session was told."""
+        return cls(news.model, news.state, news.stage, news.cause)
+
+
+class ResidentModel(msgspec.Struct, frozen=True):
+    """The model that makes the pictures now.
+
+    Attributes:
+        state: of the worker that holds it: warming, ready, lost.
+        swap: the newest one; None before the first.
+    """
+
+    model: str
+    title: str
+    state: str
+    swap: SwapView | None
 
 
 class Alive(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

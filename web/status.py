@@ -36,7 +36,7 @@ class StatusRoutes:
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
         engine = self._house.engine
-        return json_response(Models(engine.config.model, tuple(engine.models())))
+        return json_response(Models(engine.spec.name, tuple(engine.models())))
 
     async def livez(self, request: Request) -> Response:
         """`GET /livez`: 503 only when the process is stuck."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from liveglass.engine.makings import Kernels, processor, versions
+from liveglass.engine.memory import available_bytes
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -70,3 +71,8 @@ def _driver() -> str:
         found = re.search(r"Kernel Module.*?\s([\d.]+)\s", _DRIVER.read_text())
         parts += [f"driver {found[1]}"] if found else []
     return ", ".join(parts)
+
+
+def free_bytes(device: str) -> int:
+    """Memory that is free on `device`, in bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else available_bytes()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from liveglass.engine.errors import ModelNotFound
+from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter, ModelSpec
 from liveglass.engine.models.diffusion.presets import PRESETS, preset_spec
 from liveglass.engine.models.faulty import FaultyAdapter, faulty_spec
@@ -37,8 +38,10 @@ def spec(name: str) -> ModelSpec:
     raise ModelNotFound(f"There is no model {name!r}.", hint=did_you_mean(name, NAMES), field="model")
 
 
-def check(name: str, models_dir: Path) -> None:
-    """Make sure that a model could be loaded, without loading it.
+def check(name: str, models_dir: Path, device: str = "auto") -> int:
+    """Make sure that a model could be loaded, without loading it; returns the bytes that its weights take, about.
+
+    What comes with the package is too small to be counted.
 
     Raises:
         ModelNotFound: no model of that name.
@@ -49,7 +52,17 @@ def check(name: str, models_dir: Path) -> None:
     if name in PRESETS:
         from liveglass.engine.models.diffusion import checkpoint  # noqa: PLC0415 - only read when it is asked for
 
-        checkpoint.check(PRESETS[name], checkpoint.find(PRESETS[name], models_dir))
+        return checkpoint.check(PRESETS[name], checkpoint.find(PRESETS[name], models_dir), whole=device == "cpu")
+    return 0
+
+
+def free_bytes(device: str) -> int:
+    """Memory that is free where a model would be loaded, in bytes."""
+    if not device.startswith("cuda"):
+        return available_bytes()
+    from liveglass.engine.models import devices  # noqa: PLC0415 - imports torch
+
+    return devices.free_bytes(device)
 
 
 def load(

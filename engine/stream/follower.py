@@ -41,6 +41,12 @@ class Follower:
         self._made_at: deque[float] = deque(maxlen=_INTERVALS + 1)
         self._keeps_up = False
 
+    def adopt(self, inner_pixels: int, *, full_strength_hides: bool) -> None:
+        """Another model makes the pictures, painting so many pixels inside; see `view_size`."""
+        self._full_strength_hides = full_strength_hides
+        if self._mover is not None:
+            self._mover.look_for(inner_pixels)
+
     def see(self, source: SourceFrame) -> None:
         """The camera shows `source`."""
         if self._mover is not None:

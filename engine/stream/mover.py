@@ -91,8 +91,14 @@ class Mover:
         self._wanted_until = 0.0
         self._newest: Moved | None = None
         self._is_forgetting = self._is_closed = False
+        self._next_view: Size | None = None
         self._passes: deque[float] = deque(maxlen=_TOO_SLOW_OF)
         self._resting_until = 0.0
+
+    def look_for(self, inner_pixels: int) -> None:
+        """Another model paints so many pixels; it counts with the next picture, the last one is moved as before."""
+        with self._lock:
+            self._next_view = view_size(self._size, inner_pixels)
 
     def see(self, source: SourceFrame) -> None:
         """The camera shows `source`."""
@@ -186,6 +192,10 @@ class Mover:
             self._bases.clear()
             is_wanted, aim = self._is_wanted and not self._is_resting, self._aim
             is_fresh, self._is_forgetting = self._is_forgetting, False
+            if bases and self._next_view is not None:
+                is_fresh, self._view = is_fresh or self._view != self._next_view, self._next_view
+                self._next_view = None
+                self._passes.clear()
         if is_fresh:
             self._reprojector = None
         began = self._clock.now()

@@ -34,6 +34,11 @@ class Quality:
         self._ladder = Ladder(fps, self._rungs())
         self.rung = Rung()
         self.given_up: QualityChanged | None = None
+        self._is_new_model = False
+
+    def adopt(self, spec: ModelSpec) -> None:
+        """Another model makes the pictures: what was given up for the one before says nothing about it. Event loop."""
+        self._spec, self.rung, self._is_new_model = spec, Rung(), True
 
     def rest(self) -> None:
         """There is nothing to judge now: no camera, no worker, a pause."""
@@ -54,6 +59,11 @@ class Quality:
         Returns:
             Whether `rung` is another one now.
         """
+        if self._is_new_model:
+            self._is_new_model = False
+            self._asked = steps, least_fps(device)
+            self._ladder = Ladder(self._fps, self._rungs())
+            self._say("Another model makes the pictures.")
         if (steps, least_fps(device)) != self._asked:
             self._asked = steps, least_fps(device)
             self._ladder.renew(self._rungs())

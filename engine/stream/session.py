@@ -335,6 +335,20 @@ class Session:
         self._host.send(self.id, m.SetRunning(self.id, self.is_running))
         self._refresh_state()
 
+    def adopt(self, spec: ModelSpec) -> None:
+        """Another model makes the pictures from the next one on; what was asked for stays, as far as it knows that.
+
+        Whoever calls sees to it that the worker hears of the control state.
+        """
+        with self._lock:
+            self.spec = spec
+            self._serving_since = None
+            receipt = self._steering.adopt(spec, self._clock.now())
+        self._quality.adopt(spec)
+        self._follower.adopt(spec.inner_pixels, full_strength_hides=spec.strength_has_effect)
+        if receipt is not None:
+            self.audience.tell(ControlChanged(self.control_view(), by="model", notes=receipt.notes))
+
     # --- source -----------------------------------------------------------------------------------------------------
 
     def start_publishing(self) -> None:

@@ -6,7 +6,7 @@ from liveglass.engine.control import ControlPatch, ControlState, History
 from liveglass.engine.events import ControlView
 from liveglass.engine.frame import OutputFrame
 from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.options import check_steps
+from liveglass.engine.options import check_steps, fitted
 from liveglass.engine.stream.effect import in_effect
 from liveglass.engine.stream.receipts import ReceiptEvent, Receipts
 
@@ -69,6 +69,22 @@ class Steering:
         before = self.control
         self._history.redo()
         return self._accepted(before, now)
+
+    def adopt(self, spec: ModelSpec, now: float) -> Receipt | None:
+        """Another model makes the pictures from now on: whatever it does not know of the wishes becomes its default.
+
+        Returns:
+            The receipt of the version now in force, where it is another one or something has no effect any more.
+        """
+        before, known = self.control, in_effect(self.control, self._spec)[1]
+        self._spec = spec
+        self._history.refit(lambda control: fitted(control, spec))
+        applies, notes = in_effect(self.control, spec)
+        news = [note for note in notes if note not in known]
+        if self.control.version != before.version:
+            self._receipts.accepted(self.control.version, now)
+            news.append(f"steps: {spec.name} does not make {before.params.steps}; {self.control.params.steps} now")
+        return Receipt(self.control.version, applies, tuple(news)) if news else None
 
     def unchanged(self) -> Receipt:
         """The answer to a command that changes no wish, such as a pause."""

@@ -13,6 +13,7 @@ import structlog
 from liveglass.engine.clock import Clock
 from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
 from liveglass.engine.frame import Stages
+from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.beside import Beside
@@ -62,6 +63,7 @@ class WorkerLoop:
     Args:
         send: hands a message to the server; thread-safe.
         step_delay_s: added to every step of any model, to test slowness with pictures that hold no camera pixels.
+        free_bytes: how much memory is free where the model is.
 
     Attributes:
         progress_at: when the frame in flight last got on; None when nothing is in flight. Read by the heartbeat.
@@ -79,6 +81,7 @@ class WorkerLoop:
         inbox: Inbox | None = None,
         step_delay_s: float = 0.0,
         max_batch: int = 1,
+        free_bytes: Callable[[], int] = available_bytes,
     ) -> None:
         self.inbox = inbox or Inbox()
         self.meter = CostMeter()
@@ -93,11 +96,12 @@ class WorkerLoop:
         self._epoch = epoch
         self._step_delay = threading.Event(), step_delay_s
         self._max_batch = max_batch
+        self._free_bytes = free_bytes
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
-        self._asides: deque[m.Probe | m.Preview | m.Replay] = deque()
-        self._aside: m.Probe | m.Preview | m.Replay | None = None
+        self._asides: deque[m.Question] = deque()
+        self._aside: m.Question | None = None
         self._beside = Beside(adapter, clock, self._before_step)
         self._failures = 0
         self._served = 0.0
@@ -238,7 +242,7 @@ class WorkerLoop:
                     self._open(message)
                 case m.CloseStream(session):
                     self._close(session)
-                case m.Probe() | m.Preview() | m.Replay():
+                case m.Probe() | m.Preview() | m.Replay() | m.Room():
                     self._asides.append(message)
                 case m.Stop():
                     self.stopped = True
@@ -346,6 +350,8 @@ class WorkerLoop:
                 self._send(m.Previewed(number, b"", error.body()))
             case m.Replay(number):
                 self._send(m.Replayed(number, b"", "", 0, error.body()))
+            case m.Room(number):
+                self._send(m.RoomLeft(number, 0, error.body()))
 
     def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
         self._failures = 0
@@ -360,7 +366,7 @@ class WorkerLoop:
         if seconds:
             never.wait(seconds)
 
-    def _answer(self, message: m.Probe | m.Preview | m.Replay) -> None:
+    def _answer(self, message: m.Question) -> None:
         self._aside = message
         self.progress_at = self._clock.now()
         match message:
@@ -370,6 +376,8 @@ class WorkerLoop:
                 self._send(self._beside.preview(message))
             case m.Replay():
                 self._send(self._beside.replay(message))
+            case m.Room(number):
+                self._send(m.RoomLeft(number, self._free_bytes(), None))
 
 
 def _typed(error: Exception) -> LiveglassError:

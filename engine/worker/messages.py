@@ -114,6 +114,12 @@ class Replay(msgspec.Struct, frozen=True, array_like=True, tag=True):
     pixels: bytes
 
 
+class Room(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Tell how much memory is free where the model is."""
+
+    id: int
+
+
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Finish and leave."""
 
@@ -234,6 +240,14 @@ class Replayed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody | None
 
 
+class RoomLeft(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """So many bytes are free where the model is; or why that cannot be told."""
+
+    id: int
+    free: int
+    error: ErrorBody | None
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """From a thread of its own, four times a second.
 
@@ -266,6 +280,7 @@ ToWorker = (
     | Probe
     | Preview
     | Replay
+    | Room
     | Stop
 )
 ToServer = (
@@ -281,6 +296,11 @@ ToServer = (
     | Probed
     | Previewed
     | Replayed
+    | RoomLeft
     | Beat
     | Fatal
 )
+Question = Probe | Preview | Replay | Room
+"""What is answered, with the number that it was asked under, between two frames."""
+
+Answer = Probed | Previewed | Replayed | RoomLeft

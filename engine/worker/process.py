@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def _load_and_run(
             epoch=settings.epoch,
             step_delay_s=settings.step_delay_s,
             max_batch=_COHORT if device.startswith("cuda") else 1,
+            free_bytes=partial(registry.free_bytes, device),
         )
         outlet.send(m.Loading(m.COMPILING if settings.compiles else "first frame"))
         loop.warm_up()

@@ -1,7 +1,8 @@
 """Keeps a worker serving, and where it is asked to a spare one beside it; runs on the server's event loop.
 
 A worker that dies is replaced at once, by the spare if there is one; one that dies before it was ready is replaced
-after 1, 2, 4 … 60 s with jitter.
+after 1, 2, 4 … 60 s with jitter. One with another model is raised and tried out beside the one that serves, and takes
+over between two frames.
 """
 
 import asyncio
@@ -16,17 +17,20 @@ import structlog
 
 from liveglass.engine.clock import Clock
 from liveglass.engine.control import ControlState
-from liveglass.engine.errors import ModelNotReady, WorkerLost
+from liveglass.engine.errors import LiveglassError, ModelNotReady, SwapFailed, WorkerLost
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.link import WorkerLink
 from liveglass.engine.worker.process import WorkerSettings
-from liveglass.engine.worker.worker import Worker, WorkerMode, WorkerStatus
+from liveglass.engine.worker.relief import Coming, Trial, while_there
+from liveglass.engine.worker.worker import Answered, Worker, WorkerMode, WorkerStatus
 
 log = structlog.get_logger()
 
 _REMEMBERED = 8
 """Workers that are gone and still known by what they made pictures with."""
+
+OnMessage = Callable[[m.ToServer, Pixels | None], None]
 
 
 class Supervisor:
@@ -44,7 +48,7 @@ class Supervisor:
         settings: WorkerSettings,
         mode: WorkerMode,
         clock: Clock,
-        on_message: Callable[[m.ToServer, Pixels | None], None],
+        on_message: OnMessage,
         on_status: Callable[[WorkerStatus], None],
         *,
         spare_is_up: Callable[[bool], None] | None = None,
@@ -60,6 +64,8 @@ class Supervisor:
         self._serving: Worker | None = None
         self._spare: Worker | None = None
         self._beside: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._coming: Coming | None = None
         self._without = WorkerStatus("warming")
         self._gone: deque[WorkerStatus] = deque(maxlen=_REMEMBERED)
         self._workers: set[Worker] = set()
@@ -78,13 +84,18 @@ class Supervisor:
         return serving.link if serving is not None and serving.is_ready else None
 
     @property
+    def model(self) -> str:
+        """The model that serves, or that is on its way to."""
+        return self._settings.model
+
+    @property
     def pid(self) -> int | None:
         """The serving worker's process id; None in thread mode or when there is none."""
         return self._serving.pid if self._serving else None
 
     def start(self) -> None:
         """Begin to keep a worker serving; returns before there is one."""
-        self._go_on(self._keep_serving(), "supervisor")
+        self._keeping = self._go_on(self._keep_serving(), "supervisor")
 
     async def close(self) -> None:
         """Ask the workers to leave, kill those that do not (or only load), and let go of everything."""
@@ -104,10 +115,16 @@ class Supervisor:
             ModelNotReady: the model is still warming up.
             LiveglassError: the frame could not be made.
         """
-        answer = await self._ready().ask(m.Probe)
-        if not isinstance(answer, m.Probed):
-            raise TypeError(f"a probe was answered by {type(answer).__name__}")
-        return answer.seconds
+        return (await self._ask(m.Probe, m.Probed)).seconds
+
+    async def free_bytes(self) -> int:
+        """Memory that is free where the serving worker's model is, in bytes.
+
+        Raises:
+            ModelNotReady: the model is still warming up.
+            LiveglassError: it cannot be told.
+        """
+        return (await self._ask(m.Room, m.RoomLeft)).free
 
     async def preview(self, size: Size, control: ControlState, source: Pixels | None) -> Pixels:
         """Generate one picture, uint8 [H, W, 3] of `size`, from a source of that size or from words alone.
@@ -117,9 +134,7 @@ class Supervisor:
             LiveglassError: the picture could not be made.
         """
         pixels = b"" if source is None else source.tobytes()
-        answer = await self._ready().ask(lambda number: m.Preview(number, size, control, pixels))
-        if not isinstance(answer, m.Previewed):
-            raise TypeError(f"a preview was answered by {type(answer).__name__}")
+        answer = await self._ask(lambda number: m.Preview(number, size, control, pixels), m.Previewed)
         return np.frombuffer(answer.pixels, np.uint8).reshape(size.shape)
 
     async def replay(
@@ -136,9 +151,7 @@ class Supervisor:
             LiveglassError: the frame could not be made.
         """
         pixels, worker = b"" if source is None else source.tobytes(), self._ready()
-        answer = await worker.ask(lambda number: m.Replay(number, size, tuple(wishes), pixels))
-        if not isinstance(answer, m.Replayed):
-            raise TypeError(f"a replay was answered by {type(answer).__name__}")
+        answer = await worker.ask(lambda number: m.Replay(number, size, tuple(wishes), pixels), m.Replayed)
         return answer, worker.status
 
     def maker(self, epoch: int) -> WorkerStatus | None:
@@ -146,10 +159,56 @@ class Supervisor:
         serving = [self._serving.status] if self._serving is not None else []
         return next((status for status in (*serving, *self._gone) if status.epoch == epoch), None)
 
+    async def swap(
+        self,
+        model: str,
+        *,
+        streams: Callable[[], Sequence[m.OpenStream]],
+        on_stage: Callable[[str], None],
+        on_switch: Callable[[], None],
+    ) -> None:
+        """Have another model serve: warm it up beside the one that does, try it out, and let it take over.
+
+        Until then nothing changes for anybody; from then on a worker that is lost is replaced by one of this model.
+
+        Args:
+            streams: those that it has to have room for, asked for when it is warm.
+            on_stage: told what is going on.
+            on_switch: called right before it serves.
+
+        Raises:
+            SwapFailed: it did not load, has no room for the streams, or makes no frame; the other one goes on.
+        """
+        settings = msgspec.structs.replace(self._settings, model=model)
+        trial = Trial()
+        worker = self._begin(settings, trial.hear)
+        coming = self._coming = Coming(worker, on_stage, asyncio.Event())
+        try:
+            await while_there(worker, coming.ready.wait())
+            on_stage("trying")
+            await while_there(worker, trial.hold(worker, streams()))
+        except LiveglassError as error:
+            await self._dismiss(worker, "It is not wanted any more.")
+            raise SwapFailed(f"{model} does not take over: {error.message}") from None
+        finally:
+            self._coming = None
+        on_switch()
+        self._relieve(worker, settings)
+
     def kill(self) -> None:
         """End the serving worker at once, as a crash would."""
         if self._serving is not None:
             self._serving.kill()
+
+    async def _ask(self, question: Callable[[int], m.Question], kind: type[Answered]) -> Answered:
+        worker = self._ready()
+        try:
+            return await worker.ask(question, kind)
+        except WorkerLost:
+            if self._serving in {None, worker}:
+                raise
+        # It was relieved in between: its successor answers.
+        return await self._ready().ask(question, kind)
 
     def _ready(self) -> Worker:
         if self._serving is None or not self._serving.is_ready:
@@ -175,8 +234,10 @@ class Supervisor:
         Raises:
             WorkerLost: it was gone before it was ever ready.
         """
-        worker = self._serving = self._promoted() or self._begin()
-        self._note(worker)
+        worker = self._serving
+        if worker is None:
+            worker = self._serving = self._promoted() or self._begin(self._settings, self._on_message)
+            self._note(worker)
         cause = await asyncio.shield(worker.gone)
         self._serving = None
         if worker.is_ready:
@@ -187,6 +248,24 @@ class Supervisor:
         await self._dismiss(worker, cause)
         if not worker.is_ready:
             raise WorkerLost(cause)
+
+    def _relieve(self, worker: Worker, settings: WorkerSettings) -> None:
+        """`worker` serves from now on; the one before finishes its frame in flight, and a spare of its kind goes."""
+        before, self._serving, self._settings = self._serving, worker, settings
+        worker.on_message = self._on_message
+        for relieved in (before, self._promoted()):
+            if relieved is not None:
+                relieved.on_message = self._hear_out
+                self._go_on(self._dismiss(relieved, "Another model took its place."), "relieved worker")
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._keeping = self._go_on(self._keep_serving(), "supervisor")
+        self._note(worker)
+
+    def _hear_out(self, message: m.ToServer, pixels: Pixels | None) -> None:
+        """Of a worker that was relieved, its last pictures count and nothing else. The link's thread."""
+        if isinstance(message, m.Generated):
+            self._on_message(message, pixels)
 
     def _promoted(self) -> Worker | None:
         """The spare, ready or on its way there, which is a spare no more."""
@@ -201,7 +280,7 @@ class Supervisor:
         """Keep a spare until it is promoted, which ends this."""
         async for attempt in _again():
             with attempt:
-                spare = self._begin()
+                spare = self._begin(self._settings, self._on_message)
                 self._set_spare(spare)
                 cause = await asyncio.shield(spare.gone)
                 self._set_spare(None)
@@ -209,13 +288,11 @@ class Supervisor:
                 await self._dismiss(spare, cause)
                 raise WorkerLost(cause)
 
-    def _begin(self) -> Worker:
-        settings = msgspec.structs.replace(self._settings, epoch=self._settings.epoch + self._begun)
+    def _begin(self, settings: WorkerSettings, on_message: OnMessage) -> Worker:
+        settings = msgspec.structs.replace(settings, epoch=settings.epoch + self._begun)
         self._begun += 1
         status = WorkerStatus("warming", cause=self.status.cause)
-        worker = Worker(
-            settings, self._mode, self._clock, status=status, on_message=self._on_message, on_status=self._note
-        )
+        worker = Worker(settings, self._mode, self._clock, status=status, on_message=on_message, on_status=self._note)
         self._workers.add(worker)
         return worker
 
@@ -228,6 +305,8 @@ class Supervisor:
         """The status of a worker is news."""
         if worker is self._spare:
             self._set_spare(worker)
+        if self._coming is not None and worker is self._coming.worker:
+            self._coming.note()
         if worker is not self._serving:
             return
         self._on_status(worker.status)

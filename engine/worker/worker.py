@@ -8,7 +8,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -37,6 +37,7 @@ COMPILING_BUDGET_S = 1800.0
 STOP_BUDGET_S = 2.0
 
 WorkerMode = Literal["process", "thread"]
+Answered = TypeVar("Answered", m.Probed, m.Previewed, m.Replayed, m.RoomLeft)
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
@@ -61,10 +62,6 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     weights: tuple[WeightFile, ...] | None = None
 
 
-Question = m.Probe | m.Preview | m.Replay
-Answer = m.Probed | m.Previewed | m.Replayed
-
-
 class _Running(Protocol):
     """A worker in whatever form: a process or a thread."""
 
@@ -75,19 +72,21 @@ class _Running(Protocol):
 
 
 class Worker:
-    """A worker from its start to its end. Everything but `on_message` belongs to the event loop.
+    """A worker from its start to its end. Everything but the calls of `on_message` belongs to the event loop.
 
     It is hung when a frame that it accepted has not got on for max(1 s, 5 × its p95), or when its heartbeat stops;
     loading has a budget of its own.
 
     Args:
         status: as it begins.
-        on_message: called on the link's thread with every message that concerns sessions, and its picture.
+        on_message: see below.
         on_status: called whenever its status changes.
 
     Attributes:
         link: to it; sources and streams are for a worker that is ready.
         gone: comes to its end when the worker is gone or hung, with the cause in words.
+        on_message: called on the link's thread with every message that concerns sessions, and its picture; whoever
+            owns the worker may hand it to another listener at any time.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class Worker:
         self._settings = settings
         self._mode = mode
         self._clock = clock
-        self._on_message = on_message
+        self.on_message = on_message
         self._on_status = on_status
         self._loop = asyncio.get_running_loop()
         self._gone = asyncio.Event()
@@ -113,7 +112,7 @@ class Worker:
         self._beat: m.Beat | None = None
         self._fatal: ErrorBody | None = None
         self._closed: asyncio.Task[None] | None = None
-        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._asked: dict[int, asyncio.Future[m.Answer]] = {}
         self._asked_id = 0
         self._inbound, self._outbound = Ring(CELLS), Ring(CELLS)
         self._ours, self._theirs = multiprocessing.get_context("spawn").Pipe(duplex=True)
@@ -172,8 +171,11 @@ class Worker:
         running.kill()
         await running.join(STOP_BUDGET_S)
 
-    async def ask(self, question: Callable[[int], Question]) -> Answer:
+    async def ask(self, question: Callable[[int], m.Question], kind: type[Answered]) -> Answered:
         """What it answers to a question, which is made from a number.
+
+        Args:
+            kind: of the answer.
 
         Raises:
             GenerationTimeout: it could not answer.
@@ -181,13 +183,16 @@ class Worker:
         """
         self._asked_id += 1
         number = self._asked_id
-        future: asyncio.Future[Answer] = self._loop.create_future()
+        future: asyncio.Future[m.Answer] = self._loop.create_future()
         self._asked[number] = future
         self.link.send(question(number))
         try:
-            return await future
+            answer = await future
         finally:
             self._asked.pop(number, None)
+        if not isinstance(answer, kind):
+            raise TypeError(f"a question for {kind.__name__} was answered by {type(answer).__name__}")
+        return answer
 
     async def _run(self) -> str:
         self.link.start()
@@ -239,11 +244,19 @@ class Worker:
             case None:
                 self._loop.call_soon_threadsafe(self._gone.set)
             case (
-                m.Beat() | m.Loading() | m.Ready() | m.Weighed() | m.Fatal() | m.Probed() | m.Previewed() | m.Replayed()
+                m.Beat()
+                | m.Loading()
+                | m.Ready()
+                | m.Weighed()
+                | m.Fatal()
+                | m.Probed()
+                | m.Previewed()
+                | m.Replayed()
+                | m.RoomLeft()
             ):
                 self._loop.call_soon_threadsafe(self._note, message)
             case _:
-                self._on_message(message, pixels)
+                self.on_message(message, pixels)
 
     def _note(self, message: m.ToServer) -> None:
         """On the event loop: what concerns the worker as a whole."""
@@ -269,12 +282,12 @@ class Worker:
             case m.Fatal(error):
                 self._fatal = error
                 self._gone.set()
-            case m.Probed() | m.Previewed() | m.Replayed():
+            case m.Probed() | m.Previewed() | m.Replayed() | m.RoomLeft():
                 self._answered(message)
             case _:
                 pass
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: m.Answer) -> None:
         future = self._asked.get(answer.id)
         if future is None or future.done():
             return

@@ -134,7 +134,7 @@ def test_weights_of_another_shape_are_refused(models: Path) -> None:
 def test_weights_that_do_not_fit_are_refused_before_they_are_read(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveglass.engine.models.diffusion.load._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("liveglass.engine.models.diffusion.load.free_bytes", lambda _: 1000)
     with pytest.raises(WeightsRefused, match="are free on cpu"):
         load("sd15-lcm", models)
 

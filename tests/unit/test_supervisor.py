@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from liveglass.engine.clock import SystemClock
-from liveglass.engine.errors import ModelNotReady
+from liveglass.engine.errors import ModelNotReady, SwapFailed
 from liveglass.engine.worker.process import WorkerSettings
 from liveglass.engine.worker.supervisor import Supervisor
 from liveglass.engine.worker.worker import WorkerMode, WorkerStatus
@@ -200,6 +200,107 @@ async def test_closing_while_the_spare_starts_leaves_nothing() -> None:
     keeper.start()
     await seen.until(lambda status: status.state == "ready")
     await asyncio.sleep(0)
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+
+
+def is_slow(status: WorkerStatus) -> bool:
+    """Whether it is `sleep:40` that serves, or `null`."""
+    return status.cost.frame(4).p50 > 0.03
+
+
+async def swap(keeper: Supervisor, model: str, stages: list[str]) -> None:
+    await keeper.swap(model, streams=lambda: (), on_stage=stages.append, on_switch=lambda: stages.append("switched"))
+
+
+@pytest.mark.parametrize("mode", ["process", "thread"])
+async def test_another_model_takes_over_without_a_moment_of_warming_and_stays(mode: WorkerMode) -> None:
+    before, seen, stages = workers(), Seen(), list[str]()
+    keeper = supervisor("sleep:40", mode, seen)
+    keeper.start()
+    assert is_slow(await seen.until(lambda status: status.state == "ready"))
+    old, told = keeper.pid, len(seen.statuses)
+    await swap(keeper, "null", stages)
+    assert (keeper.model, stages[-2:]) == ("null", ["trying", "switched"])
+    assert {"loading", "first frame"} & set(stages)
+    assert not is_slow(keeper.status)
+    assert [status.state for status in seen.statuses[told:]] == ["ready"]
+    assert (keeper.restarts, keeper.pid is None or keeper.pid != old) == (0, True)
+    assert await keeper.probe() < 0.03
+    keeper.kill()
+    await seen.until(lambda status: status.state == "lost")
+    assert not is_slow(await seen.until(lambda status: status.state == "ready"))
+    assert keeper.restarts == 1
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+
+
+async def test_a_model_that_does_not_load_leaves_the_one_that_serves_alone() -> None:
+    before, seen = workers(), Seen()
+    keeper = supervisor("sleep:1", "process", seen)
+    keeper.start()
+    await seen.until(lambda status: status.state == "ready")
+    old, told, stages = keeper.pid, len(seen.statuses), list[str]()
+    with pytest.raises(SwapFailed, match="is not a model"):
+        await swap(keeper, "sleep:nonsense", stages)
+    assert "switched" not in stages
+    assert (keeper.pid, keeper.model, len(seen.statuses)) == (old, "sleep:1", told)
+    assert len(workers() - before) == 1
+    assert await keeper.probe() >= 0
+    await keeper.close()
+    assert workers() == before
+
+
+async def test_a_swap_brings_a_spare_of_its_own_model() -> None:
+    before, seen, spare = workers(), Seen(), Spare()
+    keeper = supervisor("sleep:40", "process", seen, spare.note)
+    keeper.start()
+    async with asyncio.timeout(40):
+        await spare.up.wait()
+        await swap(keeper, "null", [])
+        assert not spare.up.is_set()
+        await spare.up.wait()
+        while len(workers() - before) > 2:
+            await asyncio.sleep(0)
+        keeper.kill()
+        await seen.until(lambda status: status.state == "lost")
+        assert not is_slow(await seen.until(lambda status: status.state == "ready"))
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+
+
+async def test_a_worker_lost_while_another_model_warms_up_is_replaced_and_the_swap_goes_on() -> None:
+    before, seen, stages = workers(), Seen(), list[str]()
+    keeper = supervisor("sleep:40", "process", seen)
+    keeper.start()
+    await seen.until(lambda status: status.state == "ready")
+    swapping = asyncio.create_task(swap(keeper, "null", stages))
+    await asyncio.sleep(0)
+    keeper.kill()
+    await seen.until(lambda status: status.state == "lost")
+    await swapping
+    assert not is_slow(keeper.status)
+    assert keeper.restarts == 1
+    assert await keeper.probe() >= 0
+    await keeper.close()
+    assert workers() == before
+    assert threads() == set()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10])
+async def test_closing_while_another_model_warms_up_leaves_nothing(turns: int) -> None:
+    before, seen = workers(), Seen()
+    keeper = supervisor("sleep:1", "process", seen)
+    keeper.start()
+    await seen.until(lambda status: status.state == "ready")
+    swapping = asyncio.create_task(swap(keeper, "null", []))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    swapping.cancel()
+    await asyncio.gather(swapping, return_exceptions=True)
     await keeper.close()
     assert workers() == before
     assert threads() == set()

@@ -77,13 +77,16 @@ def fetch(preset: Preset, models_dir: Path, tell: Callable[[str], None]) -> None
             ) from None
 
 
-def check(preset: Preset, files: Files) -> int:
-    """Look at every weight file's header; returns the bytes of all tensors together.
+def check(preset: Preset, files: Files, *, whole: bool) -> int:
+    """Look at every weight file's header; returns the bytes that all tensors together take once they are loaded.
+
+    Args:
+        whole: they are loaded as float32 (on a CPU), also those that are written in half precision.
 
     Raises:
         WeightsRefused: a pickle, a damaged file, or none at all.
     """
-    return sum(_tensor_bytes(path) for path in used(preset, files))
+    return sum(_tensor_bytes(path, whole=whole) for path in used(preset, files))
 
 
 def used(preset: Preset, files: Files) -> list[Path]:
@@ -115,7 +118,7 @@ def weights(folder: Path) -> Path:
     raise WeightsRefused(f"There are no weights in {folder}.", hint="Fetch the model again.")
 
 
-def _tensor_bytes(path: Path) -> int:
+def _tensor_bytes(path: Path, *, whole: bool) -> int:
     """Bytes that a weight file takes in memory, about.
 
     Raises:
@@ -123,6 +126,6 @@ def _tensor_bytes(path: Path) -> int:
     """
     try:
         with safe_open(path, "numpy"):  # reads the header, and compares it with what follows
-            return path.stat().st_size
+            return path.stat().st_size * (2 if whole and ".fp16." in path.name else 1)
     except (SafetensorError, OSError) as fault:
         raise WeightsRefused(f"{path} cannot be read: {fault}.", hint="Fetch the model again.") from None

@@ -1,6 +1,5 @@
 """From a preset's files to an adapter; runs in the worker process."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from liveglass.engine.errors import WeightsRefused
-from liveglass.engine.models.devices import choose_device
+from liveglass.engine.memory import ROOM
+from liveglass.engine.models.devices import choose_device, free_bytes
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.captured import cuda_capture
@@ -35,8 +35,6 @@ from liveglass.engine.models.diffusion.words import ClipText, TextEncoder, TwoCl
 _KNOWN = ("scaled_linear", TRAIN_STEPS, "epsilon")
 _WHOLE = {"low_cpu_mem_usage": False}
 """Else diffusers asks for one more package at every start."""
-_ROOM = 0.9
-"""Of the memory that is free, so much may be weights."""
 
 
 def load_preset(
@@ -67,8 +65,8 @@ def load_preset(
         torch.set_num_threads(threads)
     on_stage("looking at the weights")
     files = checkpoint.find(preset, models_dir)
-    wanted, free = checkpoint.check(preset, files), _free_bytes(device)
-    if wanted > _ROOM * free:
+    wanted, free = checkpoint.check(preset, files, whole=device == "cpu"), free_bytes(device)
+    if wanted > ROOM * free:
         raise WeightsRefused(
             f"{preset.name} takes {wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device}.",
             hint="Choose a smaller model, or end what else uses that memory.",
@@ -144,9 +142,3 @@ def _scheduler(preset: Preset, base: Path) -> Scheduler:
         raise ValueError(f"its noise is not of a kind that is known here: {noise}")
     signal = signal_left(noise.beta_start, noise.beta_end)
     return lcm_scheduler(signal) if preset.sampler == "lcm" else turbo_scheduler(signal)
-
-
-def _free_bytes(device: str) -> int:
-    if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
