@@ -64,7 +64,7 @@ class FrameRecord(msgspec.Struct, frozen=True, kw_only=True):
         lane: of the model, where its control version was written.
         group: what it had in common with whatever could have been made together with it.
         epoch: counts the worker processes.
-        kernels: what the worker of that epoch makes pictures with; None where that is forgotten.
+        kernels: what the worker of that epoch makes pictures with; None where that is forgotten, and for viewers.
         weights: the files that its weights came from; None until they are hashed.
     """
 
@@ -140,6 +140,11 @@ class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
     age_us: int
     base: FrameRecord | None
     base_sha256: str | None
+
+    def without_machine(self) -> "OutputRecord":
+        """The same for who only watches: what machine and what libraries there are is not a viewer's business."""
+        base = None if self.base is None else msgspec.structs.replace(self.base, kernels=None)
+        return msgspec.structs.replace(self, base=base)
 
 
 class Hashes(msgspec.Struct, frozen=True):

@@ -135,8 +135,9 @@ class SessionRoutes:
 
     async def provenance(self, request: Request) -> Response:
         """`GET /v1/sessions/{id}/provenance`: what the newest output frame was made of."""
-        session, _ = self._house.enter(request)
-        return json_response(await self._house.engine.replays.output(session))
+        session, claim = self._house.enter(request)
+        record = await self._house.engine.replays.output(session)
+        return json_response(record.without_machine() if claim.role == "viewer" else record)
 
     async def replay(self, request: Request) -> Response:
         """`POST /v1/sessions/{id}/replay`: the newest generated frame once more, and whether it is the same."""

@@ -90,3 +90,14 @@ def test_the_host_waits_for_nothing_between_begin_and_finish(
         replayed.denoise(lanes, 1)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_what_makes_the_pictures_is_named_with_its_driver(
+    adapters: tuple[DiffusionAdapter, DiffusionAdapter],
+) -> None:
+    for adapter, is_captured in zip(adapters, (False, True), strict=True):
+        made_by = adapter.makings.kernels
+        assert made_by.hardware == torch.cuda.get_device_name()
+        assert made_by.driver.startswith("CUDA ")
+        assert made_by.dtype == "bfloat16"
+        assert ("captured" in made_by.backend) == is_captured

@@ -39,6 +39,9 @@ async def test_two_sessions_are_painted_and_steered_each_by_its_own_words(name: 
         assert seen.version == other.session.control.version
         applied = [event.version for event in one.events if isinstance(event, ControlApplied)]
         assert receipt.version in applied
+        again = await engine.replays.newest(one.session)
+        assert (again.result, again.record.model, again.record.batch) == ("exact", name, 1)
+        assert again.record.control == one.session.control
         one.check_every_slot_is_labelled()
         other.check_every_slot_is_labelled()
     finally:
