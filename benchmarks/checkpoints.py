@@ -10,13 +10,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
+from diffusers import (
+    AutoencoderKLFlux2,
+    EulerAncestralDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+    LCMScheduler,
+)
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from liveglass.engine.models.diffusion.presets import Preset
 
@@ -71,6 +87,39 @@ _TINY_XL = _TINY_UNET | {
     "transformer_layers_per_block": (1, 2),
     "use_linear_projection": True,
 }
+_TINY_QWEN = {
+    "vocab_size": 300,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "tie_word_embeddings": True,
+}
+_TINY_KLEIN = {
+    "in_channels": 16,
+    "num_layers": 1,
+    "num_single_layers": 2,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 48,
+    "timestep_guidance_channels": 16,
+    "axes_dims_rope": (4, 4, 4, 4),
+    "guidance_embeds": False,
+}
+_TINY_KLEIN_CODEC = {
+    "block_out_channels": (8, 8, 16, 16),
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 4,
+    "sample_size": 64,
+}
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if not enable_thinking %}<think></think>\n{% endif %}"
+)
 _NOT_THE_GUIDES = {"sample_size", "out_channels", "up_block_types"}
 """Of a U-Net's configuration, what its ControlNet has no part of."""
 
@@ -233,3 +282,42 @@ def lora_of(network: nn.Module, size: float = 0.05) -> dict[str, torch.Tensor]:
             tensors[f"{stem}.lora_up.weight"] = torch.randn(layer.out_features, 2) * size
             tensors[f"{stem}.alpha"] = torch.tensor(4.0)
     return tensors
+
+
+def tiny_klein() -> Flux2KleinPipeline:
+    """FLUX.2 Klein as diffusers runs it, each part of its own class and hardly wider than its heads."""
+    torch.manual_seed(5)
+    autoencoder = AutoencoderKLFlux2(**_TINY_KLEIN_CODEC)
+    transformer = Flux2Transformer2DModel(**_TINY_KLEIN)
+    with torch.no_grad():
+        autoencoder.bn.running_mean.uniform_(-0.5, 0.5)
+        autoencoder.bn.running_var.uniform_(0.5, 2)
+        # Loud enough for words, and the camera's few tokens among hundreds of words, to be seen in a picture.
+        for network, gain in ((autoencoder.decoder, 1.5), (transformer, 3)):
+            for parameter in network.parameters():
+                if parameter.dim() > 1:
+                    parameter.mul_(gain)
+    return Flux2KleinPipeline(
+        FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        autoencoder.eval(),
+        Qwen3ForCausalLM(Qwen3Config(**_TINY_QWEN)).eval(),
+        _bytes(),
+        transformer.eval(),
+        is_distilled=True,
+    )
+
+
+def _bytes() -> Qwen2Tokenizer:
+    """Qwen's tokenizer over single bytes."""
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    known = {token: place for place, token in enumerate((*special, *sorted(ByteLevel.alphabet())))}
+    made = Qwen2Tokenizer(vocab=known, merges=[], additional_special_tokens=list(special[1:]))
+    made.chat_template = _CHAT
+    return made
+
+
+def write_packed(repository: str, models_dir: Path) -> Path:
+    """A tiny checkpoint of the packed family as `models_dir/OWNER/NAME`, and where it is."""
+    folder = models_dir / repository
+    tiny_klein().save_pretrained(folder)
+    return folder

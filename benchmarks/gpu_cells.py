@@ -22,7 +22,7 @@ def _adapter(given: Given, **how: bool) -> tuple[DiffusionAdapter, int, Callable
     lane = adapter.open_lane(given.size)
     control = ControlState(1, (Prompt(PROMPT),), params=Params(steps=given.steps, strength=0.5, seed=1))
     noise = adapter.draw_noise(1, given.size)
-    adapter.write(lane, adapter.encode_control(control), adapter.schedule(control), noise, 0.5)
+    adapter.write(lane, adapter.encode_control(control), adapter.schedule(control, given.size), noise, 0.5)
     picture = given.picture()
 
     def frame() -> None:

@@ -53,7 +53,7 @@ class Runner:
         self.adapter = adapter
         self.lane = adapter.open_lane(size)
         state = ControlState(version=1, prompts=(Prompt(prompt),))
-        schedule, noise = adapter.schedule(state), adapter.draw_noise(1, size)
+        schedule, noise = adapter.schedule(state, size), adapter.draw_noise(1, size)
         adapter.write(self.lane, adapter.encode_control(state), schedule, noise, state.params.strength)
         self.steps = schedule.steps
 

@@ -64,7 +64,7 @@ class Painter:
     def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
         return b
 
-    def schedule(self, control: ControlState) -> Schedule:
+    def schedule(self, control: ControlState, size: Size) -> Schedule:
         return Schedule(((0.0, 0.0, 0.0, 0.0, 0.0),) * control.params.steps)
 
     def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:

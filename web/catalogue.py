@@ -70,6 +70,7 @@ def fetch(name: str, models_dir: Path, tell: Callable[[str], None], agrees: Call
     elif name in PRESETS:
         _fetch_preset(PRESETS[name], models_dir, tell, agrees)
     else:
+        registry.check(name, models_dir)  # says itself what is wrong with files that nobody fetches
         raise NotAvailable(
             f"The weights of {name} are not in this installation.", hint="pip install --force-reinstall liveglass"
         )

@@ -135,8 +135,8 @@ class ModelAdapter(Protocol):
         """The condition `progress` (0 to 1) of the way from `a` to `b`."""
         ...
 
-    def schedule(self, control: ControlState) -> Schedule:
-        """The sampler's table for this control version; pure."""
+    def schedule(self, control: ControlState, size: Size) -> Schedule:
+        """The sampler's table for this control version and pictures of `size`; pure."""
         ...
 
     def draw_noise(self, seed: int, size: Size) -> NDArray[np.float32]:

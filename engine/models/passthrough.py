@@ -103,7 +103,7 @@ class PassthroughAdapter:
         """Nothing to blend."""
         return a if progress < 1 else b
 
-    def schedule(self, control: ControlState) -> Schedule:
+    def schedule(self, control: ControlState, size: Size) -> Schedule:
         """As many empty passes as asked for."""
         return Schedule(rows=((0.0, 1.0, 1.0, 0.0, 0.0),) * control.params.steps, keep=1.0, noise=0.0)
 

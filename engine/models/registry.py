@@ -12,11 +12,12 @@ from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter, ModelSpec
 from liveglass.engine.models.diffusion.presets import PRESETS, preset_spec
 from liveglass.engine.models.faulty import FaultyAdapter, faulty_spec
+from liveglass.engine.models.packed.recipe import PREFIX, recipe_of, recipe_spec
 from liveglass.engine.models.passthrough import PassthroughAdapter, passthrough_spec
 from liveglass.engine.validation import did_you_mean
 
 NAMES = ("nano", *PRESETS, "null", "sleep:60")
-"""What `liveglass models` lists; `sleep` takes any time."""
+"""What `liveglass models` lists; `sleep` takes any time, and `packed:OWNER/NAME` is any checkpoint of that family."""
 
 
 def spec(name: str) -> ModelSpec:
@@ -31,6 +32,8 @@ def spec(name: str) -> ModelSpec:
         return nano_spec()
     if name in PRESETS:
         return preset_spec(PRESETS[name])
+    if name.startswith(PREFIX):
+        return recipe_spec(recipe_of(name))
     if name == "null" or name.startswith("sleep"):
         return passthrough_spec(name)
     if name.startswith("faulty"):
@@ -53,6 +56,10 @@ def check(name: str, models_dir: Path, device: str = "auto") -> int:
         from liveglass.engine.models.diffusion import checkpoint  # noqa: PLC0415 - only read when it is asked for
 
         return checkpoint.check(PRESETS[name], checkpoint.find(PRESETS[name], models_dir), whole=device == "cpu")
+    if name.startswith(PREFIX):
+        from liveglass.engine.models.packed.checkpoint import look  # noqa: PLC0415 - only read when it is asked for
+
+        return look(recipe_of(name), models_dir, whole=device == "cpu").bytes
     return 0
 
 
@@ -96,6 +103,10 @@ def load(
         from liveglass.engine.models.diffusion.load import load_preset  # noqa: PLC0415 - imports torch
 
         return load_preset(PRESETS[name], models_dir, device, threads, on_stage, compiles=compiles)
+    if name.startswith(PREFIX):
+        from liveglass.engine.models.packed.load import load_packed  # noqa: PLC0415 - imports torch
+
+        return load_packed(recipe_of(name), models_dir, device, threads, on_stage)
     if name.startswith("faulty"):
         return FaultyAdapter(name), "cpu"
     return PassthroughAdapter(spec(name).name), "cpu"

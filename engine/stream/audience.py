@@ -118,8 +118,12 @@ class _NewestSink:
         return True
 
     def deliver(self, output: OutputFrame) -> None:
+        # Laid down where it is taken: a reader that was told late would else find the same frame twice.
+        self._on_loop(lambda: self._lay(output))
+
+    def _lay(self, output: OutputFrame) -> None:
         self._newest = output
-        self._on_loop(self._arrived.set)
+        self._arrived.set()
 
     def heard(self, event: SessionEvent) -> None:
         if _is_the_end(event):

@@ -223,7 +223,7 @@ class StreamWork:
             self._adapter.write(
                 self.lane,
                 shown.cond,
-                self._adapter.schedule(control),
+                self._adapter.schedule(control, self.size),
                 shown.noise,
                 control.params.strength,
             )

@@ -39,7 +39,7 @@ def written(adapter: DiffusionAdapter, wishes: list[ControlState]) -> list[int]:
     lanes = [adapter.open_lane(SIZE) for _ in wishes]
     for lane, one in zip(lanes, wishes, strict=True):
         noise = adapter.draw_noise(one.params.seed, SIZE)
-        adapter.write(lane, adapter.encode_control(one), adapter.schedule(one), noise, one.params.strength)
+        adapter.write(lane, adapter.encode_control(one), adapter.schedule(one, SIZE), noise, one.params.strength)
     return lanes
 
 

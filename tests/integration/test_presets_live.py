@@ -1,10 +1,10 @@
-"""Each preset's classes in a live session, in a real worker, from a checkpoint that diffusers wrote."""
+"""Each preset's classes and the packed family's in a live session, in a real worker, from what diffusers wrote."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
-from checkpoints import write_preset
+from checkpoints import write_packed, write_preset
 from support import Camera
 
 from liveglass.engine.control import ControlPatch, ParamsPatch
@@ -18,9 +18,15 @@ PATIENCE_S = 150.0
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+PACKED = "packed:tiny/klein"
+
+
+@pytest.mark.parametrize("name", [*PRESETS, PACKED])
 async def test_two_sessions_are_painted_and_steered_each_by_its_own_words(name: str, tmp_path: Path) -> None:
-    write_preset(PRESETS[name], tmp_path)
+    if name == PACKED:
+        write_packed("tiny/klein", tmp_path)
+    else:
+        write_preset(PRESETS[name], tmp_path)
     engine = Engine(EngineConfig(model=name, device="cpu", threads=1, models_dir=tmp_path, linger_s=PATIENCE_S))
     await engine.start()
     try:

@@ -77,7 +77,7 @@ def made(adapter: DiffusionAdapter, wishes: list[ControlState], size: Size = SIZ
     lanes = [adapter.open_lane(size) for _ in wishes]
     for lane, wish in zip(lanes, wishes, strict=True):
         noise = adapter.draw_noise(wish.params.seed, size)
-        adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish), noise, wish.params.strength)
+        adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish, size), noise, wish.params.strength)
     adapter.begin(lanes, [picture(number, size) for number, _ in enumerate(wishes)])
     for step in range(wishes[0].params.steps):
         adapter.denoise(lanes, step)
@@ -156,7 +156,7 @@ def test_a_lane_in_use_keeps_its_memory_whatever_else_comes_and_goes(parts: Part
     adapter = DiffusionAdapter(parts, Captures())
     lane = adapter.open_lane(SIZE)
     wish = asked()
-    adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish), adapter.draw_noise(3, SIZE), 0.6)
+    adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish, SIZE), adapter.draw_noise(3, SIZE), 0.6)
     adapter.begin([lane], [picture(0)])
     for number in range(1, KEPT_EMPTY + 3):
         made(adapter, [asked()], Size(64 + 16 * number, 64))

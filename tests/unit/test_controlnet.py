@@ -102,7 +102,7 @@ def made(adapter: DiffusionAdapter, wishes: list[ControlState], sources: list[Pi
     lanes = [adapter.open_lane(SIZE) for _ in wishes]
     for lane, wish in zip(lanes, wishes, strict=True):
         noise = adapter.draw_noise(wish.params.seed, SIZE)
-        adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish), noise, wish.params.strength)
+        adapter.write(lane, adapter.encode_control(wish), adapter.schedule(wish, SIZE), noise, wish.params.strength)
     assert len({adapter.group(wish, SIZE) for wish in wishes}) == 1
     adapter.begin(lanes, sources)
     adapter.denoise(lanes, 0)

@@ -78,7 +78,7 @@ class Stream:
     def wish(self, control: ControlState) -> None:
         self.control = control
         noise = self.adapter.draw_noise(control.params.seed, SIZE)
-        condition, schedule = self.adapter.encode_control(control), self.adapter.schedule(control)
+        condition, schedule = self.adapter.encode_control(control), self.adapter.schedule(control, SIZE)
         self.adapter.write(self.lane, condition, schedule, noise, control.params.strength)
 
 
@@ -86,7 +86,7 @@ def together(streams: list[Stream], sources: list[Pixels | None]) -> list[Pixels
     adapter, lanes = streams[0].adapter, [stream.lane for stream in streams]
     assert len({adapter.group(stream.control, SIZE) for stream in streams}) == 1
     adapter.begin(lanes, sources)
-    for step in range(adapter.schedule(streams[0].control).steps):
+    for step in range(adapter.schedule(streams[0].control, SIZE).steps):
         adapter.denoise(lanes, step)
     return [made.copy() for made in adapter.finish(lanes)]
 
@@ -226,7 +226,7 @@ def test_a_transition_starts_and_ends_at_its_prompts(adapter: DiffusionAdapter) 
 def test_another_size_outside_is_painted_at_the_models_own_and_brought_back(adapter: DiffusionAdapter) -> None:
     lane = adapter.open_lane(Size(384, 256))
     noise = adapter.draw_noise(1, Size(384, 256))
-    adapter.write(lane, adapter.encode_control(CONTROL), adapter.schedule(CONTROL), noise, 0.6)
+    adapter.write(lane, adapter.encode_control(CONTROL), adapter.schedule(CONTROL, Size(384, 256)), noise, 0.6)
     adapter.begin([lane], [picture(1).repeat(4, 0).repeat(4, 1)])
     adapter.denoise([lane], 0)
     assert adapter.finish([lane])[0].shape == (256, 384, 3)

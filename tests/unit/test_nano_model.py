@@ -42,7 +42,7 @@ def paint(adapter: NanoAdapter, state: ControlState, camera: Pixels | None, size
     """One frame as the worker makes it, float32 [H, W, 3] in 0..255."""
     lane = adapter.open_lane(size)
     try:
-        schedule = adapter.schedule(state)
+        schedule = adapter.schedule(state, size)
         noise = adapter.draw_noise(state.params.seed, size)
         adapter.write(lane, adapter.encode_control(state), schedule, noise, state.params.strength)
         adapter.begin([lane], [camera])
@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_picture(adapter: NanoAdapter, camera: Pixe
 def test_every_valid_step_count_gives_the_style(adapter: NanoAdapter, camera: Pixels, steps: int) -> None:
     assert steps in adapter.spec.valid_steps
     state = control("night vision green", steps=steps)
-    assert adapter.schedule(state).steps == steps
+    assert adapter.schedule(state, SIZE).steps == steps
     red, green, blue = mean_colour(paint(adapter, state, camera))
     assert green > 1.3 * max(red, blue)
 
@@ -188,7 +188,7 @@ def test_openvino_keeps_two_lanes_apart(by_openvino: NanoAdapter, camera: Pixels
     alone = [paint(by_openvino, state, camera) for state in states]
     lanes = [by_openvino.open_lane(SIZE) for _ in states]
     for lane, state in zip(lanes, states, strict=True):
-        schedule, noise = by_openvino.schedule(state), by_openvino.draw_noise(state.params.seed, SIZE)
+        schedule, noise = by_openvino.schedule(state, SIZE), by_openvino.draw_noise(state.params.seed, SIZE)
         by_openvino.write(lane, by_openvino.encode_control(state), schedule, noise, state.params.strength)
     by_openvino.begin(lanes, [camera, camera])
     for step in range(4):

@@ -22,7 +22,7 @@ def test_what_goes_in_comes_out(seed: int) -> None:
     control = ControlState(1, params=Params(steps=2))
     for lane in lanes:
         noise = adapter.draw_noise(1, SIZE)
-        adapter.write(lane, adapter.encode_control(control), adapter.schedule(control), noise, 0.6)
+        adapter.write(lane, adapter.encode_control(control), adapter.schedule(control, SIZE), noise, 0.6)
     adapter.begin(lanes, pictures)
     for step in range(2):
         adapter.denoise(lanes, step)

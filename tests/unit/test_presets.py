@@ -53,9 +53,9 @@ def test_every_preset_loads_from_what_diffusers_writes_and_paints(name: str, wri
     lane = adapter.open_lane(SIZE)
     control = msgspec.structs.replace(CONTROL, params=Params(steps=adapter.spec.default_steps, seed=1))
     noise = adapter.draw_noise(1, SIZE)
-    adapter.write(lane, adapter.encode_control(control), adapter.schedule(control), noise, 0.5)
+    adapter.write(lane, adapter.encode_control(control), adapter.schedule(control, SIZE), noise, 0.5)
     adapter.begin([lane], [np.zeros(SIZE.shape, np.uint8)])
-    for step in range(adapter.schedule(control).steps):
+    for step in range(adapter.schedule(control, SIZE).steps):
         adapter.denoise([lane], step)
     [picture] = adapter.finish([lane])
     assert picture.shape == SIZE.shape
@@ -134,7 +134,7 @@ def test_weights_of_another_shape_are_refused(models: Path) -> None:
 def test_weights_that_do_not_fit_are_refused_before_they_are_read(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("liveglass.engine.models.diffusion.load.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("liveglass.engine.models.loading.free_bytes", lambda _: 1000)
     with pytest.raises(WeightsRefused, match="are free on cpu"):
         load("sd15-lcm", models)
 

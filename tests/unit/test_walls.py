@@ -78,7 +78,8 @@ def test_the_trainer_is_never_imported_at_run_time(path: Path) -> None:
 
 
 def test_the_server_process_knows_its_models_without_torch() -> None:
-    for module in ("base", "passthrough", "registry", "nano/spec", "nano/vocabulary"):
+    packed = ("packed/recipe", "packed/checkpoint")
+    for module in ("base", "passthrough", "registry", "nano/spec", "nano/vocabulary", *packed):
         found = {imported.split(".")[0] for imported in imports(ROOT / "engine" / "models" / f"{module}.py")}
         assert not found & {"torch", "diffusers"}, module
 

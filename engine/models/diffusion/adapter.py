@@ -161,7 +161,7 @@ class DiffusionAdapter:
         edge = _from_to(a.edge, b.edge, progress) if min(a.edge, b.edge) > 0 else b.edge
         return Wish(between(a.words, b.words, progress), between(a.negative, b.negative, progress), guidance, edge)
 
-    def schedule(self, control: ControlState) -> Schedule:
+    def schedule(self, control: ControlState, size: Size) -> Schedule:
         """The passes of a frame that is made from a source."""
         return self._parts.scheduler(control.params.strength, control.params.steps, has_source=True)
 
@@ -192,7 +192,7 @@ class DiffusionAdapter:
         times = torch.tensor([row[0] for row in schedule.rows], device=self._device)
         for told in place.arena.everything_told:
             told.write_times(place.row, place.wish.sides, times)
-        place.arena.write_schedule(place.row, schedule)
+        place.arena.write_passes(place.row, schedule)
         if place.arena.hinted is not None:
             # A frame from words alone has no edges to be held by.
             place.arena.hold[place.row] = place.wish.edge if place.has_source else 0.0

@@ -1,26 +1,16 @@
-"""Memory of all lanes of one picture size: every tensor has one address for good, so that passes can be captured.
-
-A lane is a control version of a session: what it needs is written into its row of each tensor; a cohort is a list of
-rows.
-"""
+"""Memory of all lanes of one picture size of a U-Net family: the frames', and what each network is told of words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from liveglass.engine.errors import OutOfMemory
-from liveglass.engine.frame import Pixels, Size
-from liveglass.engine.models.base import Schedule
+from liveglass.engine.frame import Size
+from liveglass.engine.models.arena import FrameArena
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.prompted import Prompted, Words
 from liveglass.engine.models.diffusion.unet import PromptedUNet
-
-ROW = 5
-"""Numbers in a row of a schedule."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ class Told:
         return embedding, [part[rows].transpose(0, 1).flatten(0, 1) for part in self.memory]
 
 
-class Arena:
+class Arena(FrameArena):
     """`lanes` lanes of one shape.
 
     Args:
@@ -87,85 +77,24 @@ class Arena:
     Attributes:
         told: what the U-Net is told of each lane's words.
         hinted: what the ControlNet is told of them, and `hint` of the camera picture; None where there is none.
-        scratch: a row that is no lane's.
     """
 
     def __init__(
         self, shape: Shape, lanes: int, unet: PromptedUNet, blank: Words, guide: PromptedControlNet | None = None
     ) -> None:
-        device = blank.tokens.device
-        height, width = shape.size.height, shape.size.width
-        self.shape, self.lanes, self.scratch = shape, lanes, lanes
-        rows = lanes + 1
-        self.pixels = torch.zeros(rows, height, width, 3, dtype=torch.uint8, device=device)
-        self.made = torch.zeros_like(self.pixels)
-        self.latent = torch.zeros(rows, *shape.latent, device=device)
-        self.noise = torch.zeros(rows, shape.passes + 1, *shape.latent, device=device)
-        self.start = torch.zeros(rows, 2, device=device)
-        self.table = torch.zeros(rows, shape.passes, ROW, device=device)
-        self.guidance = torch.ones(rows, device=device)
-        self.told = Told(rows, shape, unet, blank)
+        device, noises = blank.tokens.device, shape.passes + 1
+        super().__init__(shape.size, lanes, shape.latent, passes=shape.passes, noises=noises, device=device)
+        self.shape = shape
+        self.guidance = torch.ones(self.rows, device=device)
+        self.told = Told(self.rows, shape, unet, blank)
         self.hinted: Told | None = None
         if guide is not None:
-            self.hinted = Told(rows, shape, guide, blank)
+            self.hinted = Told(self.rows, shape, guide, blank)
             sample = torch.zeros(1, 3, *shape.inner, dtype=blank.tokens.dtype, device=device)
-            self.hint = torch.zeros(rows, *guide.encode(sample).shape[1:], dtype=sample.dtype, device=device)
-            self.hold = torch.zeros(rows, device=device)
-        is_cuda = device.type == "cuda"
-        self._into = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
-        self._out = torch.zeros(self.pixels.shape, dtype=torch.uint8, pin_memory=is_cuda)
-        self._taken_up: list[torch.cuda.Event] = []
-        if is_cuda:
-            self._taken_up = [torch.cuda.Event() for _ in range(lanes)]  # type: ignore[no-untyped-call]  # torch's own
-        self._free = list(range(lanes))[::-1]
+            self.hint = torch.zeros(self.rows, *guide.encode(sample).shape[1:], dtype=sample.dtype, device=device)
+            self.hold = torch.zeros(self.rows, device=device)
 
     @property
     def everything_told(self) -> tuple[Told, ...]:
         """What each network is told."""
         return (self.told,) if self.hinted is None else (self.told, self.hinted)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody has a lane here."""
-        return len(self._free) == self.lanes
-
-    def take(self) -> int:
-        """A free lane.
-
-        Raises:
-            OutOfMemory: all are taken.
-        """
-        if not self._free:
-            raise OutOfMemory(f"All {self.lanes} lanes of this size are taken.")
-        return self._free.pop()
-
-    def give(self, lane: int) -> None:
-        """Give a lane back."""
-        self._free.append(lane)
-
-    def write_schedule(self, lane: int, schedule: Schedule) -> None:
-        """The passes of a lane."""
-        self.start[lane] = torch.tensor([schedule.keep, schedule.noise])
-        self.table[lane, : schedule.steps] = torch.tensor(schedule.rows)
-
-    def write_noise(self, lane: int, noise: NDArray[np.float32]) -> None:
-        """The noise of a stream, float32 [passes + 1, channels, height, width]: for its start and after each pass."""
-        self.noise[lane] = torch.from_numpy(noise).to(self.noise.device)
-
-    def put(self, lane: int, picture: Pixels) -> None:
-        """A source for a lane, uint8 [H, W, 3]."""
-        if self._taken_up:
-            # A frame that was given up may still be on its way from here.
-            self._taken_up[lane].synchronize()
-        self._into[lane].numpy()[:] = picture
-        self.pixels[lane].copy_(self._into[lane], non_blocking=True)
-        if self._taken_up:
-            self._taken_up[lane].record()
-
-    def fetch(self, lanes: Sequence[int]) -> list[Pixels]:
-        """What was made in these lanes, uint8 [H, W, 3] each; valid until their next fetch."""
-        for lane in lanes:
-            self._out[lane].copy_(self.made[lane], non_blocking=True)
-        if self.made.is_cuda:
-            torch.cuda.current_stream().synchronize()
-        return [self._out[lane].numpy() for lane in lanes]

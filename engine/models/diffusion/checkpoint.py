@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from liveglass.engine.errors import NotAvailable, Unavailable, WeightsRefused
 from liveglass.engine.models.diffusion.presets import Preset, Repository
 
+_HALVES = {"F16", "BF16"}
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -32,7 +33,7 @@ def find(preset: Preset, models_dir: Path) -> Files:
     Raises:
         NotAvailable: something is not there; says what, and how to get it.
     """
-    found = {one: folder for one in preset.repositories if (folder := _folder(one, models_dir)) is not None}
+    found = {one: folder for one in preset.repositories if (folder := locate(one, models_dir)) is not None}
     missing = [one.name for one in preset.repositories if one not in found]
     if missing:
         raise NotAvailable(
@@ -47,7 +48,8 @@ def find(preset: Preset, models_dir: Path) -> Files:
     )
 
 
-def _folder(repository: Repository, models_dir: Path) -> Path | None:
+def locate(repository: Repository, models_dir: Path) -> Path | None:
+    """A repository's folder: `models_dir/OWNER/NAME`, or else the hub's own cache; None where it is in neither."""
     local = models_dir / repository.name
     if local.is_dir():
         return local
@@ -64,7 +66,7 @@ def fetch(preset: Preset, models_dir: Path, tell: Callable[[str], None]) -> None
         Unavailable: the hub cannot be reached, or does not give it.
     """
     for repository in preset.repositories:
-        if _folder(repository, models_dir) is not None:
+        if locate(repository, models_dir) is not None:
             tell(f"{repository.name} is here already.")
             continue
         tell(f"{repository.name}: about {repository.megabytes} MB")
@@ -86,7 +88,7 @@ def check(preset: Preset, files: Files, *, whole: bool) -> int:
     Raises:
         WeightsRefused: a pickle, a damaged file, or none at all.
     """
-    return sum(_tensor_bytes(path, whole=whole) for path in used(preset, files))
+    return sum(tensor_bytes(path, whole=whole) for path in used(preset, files))
 
 
 def used(preset: Preset, files: Files) -> list[Path]:
@@ -118,14 +120,45 @@ def weights(folder: Path) -> Path:
     raise WeightsRefused(f"There are no weights in {folder}.", hint="Fetch the model again.")
 
 
-def _tensor_bytes(path: Path, *, whole: bool) -> int:
+class _Index(msgspec.Struct, frozen=True):
+    """What a file of shards says: which of them holds which tensor."""
+
+    weight_map: dict[str, str]
+
+
+def shards(folder: Path) -> list[Path]:
+    """The weight files of a folder whose network may be cut into several.
+
+    Raises:
+        WeightsRefused: there is none, only a pickle, or one of several is missing.
+    """
+    index = next(folder.glob("*.safetensors.index.json"), None)
+    if index is None:
+        return [weights(folder)]
+    try:
+        names = sorted(set(msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()))
+    except msgspec.MsgspecError as fault:
+        raise WeightsRefused(f"{index} cannot be read: {fault}.", hint="Fetch the model again.") from None
+    for name in names:
+        # A name with a folder in it would be read from anywhere on this machine.
+        if Path(name).name != name or not (folder / name).is_file():
+            raise WeightsRefused(f"{index} names {name}, which is not beside it.", hint="Fetch the model again.")
+    return [folder / name for name in names]
+
+
+def tensor_bytes(path: Path, *, whole: bool) -> int:
     """Bytes that a weight file takes in memory, about.
+
+    Args:
+        whole: it is loaded as float32, also where it is written in half precision.
 
     Raises:
         WeightsRefused: it is damaged, or no safetensors file.
     """
     try:
-        with safe_open(path, "numpy"):  # reads the header, and compares it with what follows
-            return path.stat().st_size * (2 if whole and ".fp16." in path.name else 1)
+        with safe_open(path, "numpy") as file:  # reads the header, and compares it with what follows
+            kinds = {file.get_slice(name).get_dtype() for name in list(file.keys())[:1]}
+            is_half = ".fp16." in path.name or bool(kinds & _HALVES)
+            return path.stat().st_size * (2 if whole and is_half else 1)
     except (SafetensorError, OSError) as fault:
         raise WeightsRefused(f"{path} cannot be read: {fault}.", hint="Fetch the model again.") from None

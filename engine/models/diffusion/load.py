@@ -6,15 +6,11 @@ from typing import Any
 
 import msgspec
 import torch
-import transformers
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from liveglass.engine.errors import WeightsRefused
-from liveglass.engine.memory import ROOM
-from liveglass.engine.models.devices import choose_device, free_bytes
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.captured import cuda_capture
@@ -31,10 +27,9 @@ from liveglass.engine.models.diffusion.schedules import (
 )
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText, TextEncoder, TwoClipTexts
+from liveglass.engine.models.loading import WHOLE, make_sure_it_fits, prepare, read, refusing, weights_type
 
 _KNOWN = ("scaled_linear", TRAIN_STEPS, "epsilon")
-_WHOLE = {"low_cpu_mem_usage": False}
-"""Else diffusers asks for one more package at every start."""
 
 
 def load_preset(
@@ -60,35 +55,22 @@ def load_preset(
         NotAvailable: its files are not here.
         WeightsRefused: they are damaged, unsafe, of another shape, or too large for this machine.
     """
-    device = choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
+    device = prepare(device, threads)
     on_stage("looking at the weights")
     files = checkpoint.find(preset, models_dir)
-    wanted, free = checkpoint.check(preset, files, whole=device == "cpu"), free_bytes(device)
-    if wanted > ROOM * free:
-        raise WeightsRefused(
-            f"{preset.name} takes {wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device}.",
-            hint="Choose a smaller model, or end what else uses that memory.",
-        )
+    make_sure_it_fits(preset.name, checkpoint.check(preset, files, whole=device == "cpu"), device)
     on_stage("loading")
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    kind = torch.float32 if device == "cpu" else torch.bfloat16
-    try:
-        parts = _parts(preset, files, device, kind)
-    except (OSError, ValueError, RuntimeError, msgspec.DecodeError) as fault:
-        if isinstance(fault, torch.OutOfMemoryError):
-            raise
-        raise WeightsRefused(f"{preset.name} does not load from {files.base}: {fault}") from fault
+    with refusing(preset.name, files.base):
+        parts = _parts(preset, files, device, weights_type(device))
     capture = cuda_capture() if captures and device.startswith("cuda") else None
     return DiffusionAdapter(parts, capture, "inductor" if compiles else None), device
 
 
 def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Parts:
-    unet = _read(UNet2DConditionModel, files.base / "unet", kind, **_WHOLE)
+    unet = read(UNet2DConditionModel, files.base / "unet", kind, **WHOLE)
     if files.lora is not None:
         lora.fuse(unet, checkpoint.weights(files.lora), 1.0)
-    codec = _read(AutoencoderTiny, files.codec, kind, **_WHOLE)
+    codec = read(AutoencoderTiny, files.codec, kind, **WHOLE)
     laid = {"device": device, "memory_format": torch.channels_last}
     return Parts(
         preset_spec(preset),
@@ -104,24 +86,16 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
 def _guide(folder: Path | None, kind: torch.dtype, laid: Mapping[str, Any]) -> PromptedControlNet | None:
     if folder is None:
         return None
-    return PromptedControlNet(_read(ControlNetModel, folder, kind, **_WHOLE).to(**laid))
-
-
-def _read(part: Any, folder: Path, kind: torch.dtype, **more: Any) -> Any:  # noqa: ANN401 - any class of theirs
-    """A network from its folder: safetensors, nothing from a network, the file that was looked at."""
-    variant = "fp16" if ".fp16." in checkpoint.weights(folder).name else None
-    return part.from_pretrained(
-        folder, torch_dtype=kind, use_safetensors=True, local_files_only=True, variant=variant, **more
-    )
+    return PromptedControlNet(read(ControlNetModel, folder, kind, **WHOLE).to(**laid))
 
 
 def _text(preset: Preset, base: Path, kind: torch.dtype) -> TextEncoder:
     first = CLIPTokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    model = _read(CLIPTextModel, base / "text_encoder", kind)
+    model = read(CLIPTextModel, base / "text_encoder", kind)
     if preset.family == "sd":
         return ClipText(first, model)
     second = CLIPTokenizer.from_pretrained(base / "tokenizer_2", local_files_only=True)
-    other = _read(CLIPTextModelWithProjection, base / "text_encoder_2", kind)
+    other = read(CLIPTextModelWithProjection, base / "text_encoder_2", kind)
     return TwoClipTexts((first, second), (model, other))
 
 

@@ -5,13 +5,13 @@ Strength says where a frame starts and never how many passes it takes (stock ima
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from liveglass.engine.models.base import Schedule
-from liveglass.engine.models.sampling import euler_ancestral, lcm
+from liveglass.engine.models.sampling import euler_ancestral, flow_euler, lcm
 
 TRAIN_STEPS = 1000
 LCM_STEPS = 50
@@ -27,6 +27,18 @@ class Scheduler(Protocol):
     def __call__(self, strength: float, steps: int, *, has_source: bool) -> Schedule:
         """The schedule of `steps` passes from where `strength` (0 to 1) starts."""
         ...
+
+
+class FlowScheduler(Protocol):
+    """How a flow-matching family comes from noise to a picture: it counts the tokens of the picture, too."""
+
+    def __call__(self, strength: float, steps: int, tokens: int, *, has_source: bool) -> Schedule:
+        """The schedule of `steps` passes over `tokens` tokens from where `strength` (0 to 1) starts."""
+        ...
+
+
+Shift = Callable[[int, int], float]
+"""Tokens of a picture and its passes, to how much longer passes stay where there is much noise; 1: evenly."""
 
 
 def signal_left(beta_start: float, beta_end: float) -> tuple[float, ...]:
@@ -67,5 +79,38 @@ def turbo_scheduler(signal: Sequence[float]) -> Scheduler:
         timesteps = turbo_timesteps(strength if has_source else 1.0, steps)
         sigmas = [math.sqrt((1 - signal[t]) / signal[t]) for t in timesteps]
         return Schedule(rows=euler_ancestral(sigmas, timesteps), keep=float(has_source), noise=sigmas[0])
+
+    return schedule
+
+
+def klein_shift(tokens: int, steps: int) -> float:
+    """The shift of FLUX.2's noise levels, which its authors fitted at 10 and at 200 steps; on a line between them."""
+    at_200 = 1.6927e-4 * tokens + 0.45666666
+    if tokens > _MANY_TOKENS:
+        return math.exp(at_200)
+    at_10 = 8.73809524e-5 * tokens + 1.89833333
+    return math.exp(at_10 + (at_200 - at_10) * (steps - 10) / 190)
+
+
+_MANY_TOKENS = 4300
+"""From here on the shift does not depend on the steps."""
+
+
+def flow_sigmas(strength: float, steps: int, shift: float) -> list[float]:
+    """Falling noise levels from `strength`, evenly in the time of training: the stock levels where it is 1.
+
+    Esser et al. 2024, arXiv:2403.03206, equation 23: the level at time u is shift u / (1 + (shift - 1) u).
+    """
+    start = strength / (shift + (1 - shift) * strength)
+    times = [start * (1 - index / steps) for index in range(steps)]
+    return [shift * time / (1 + (shift - 1) * time) for time in times]
+
+
+def flow_scheduler(shift: Shift) -> FlowScheduler:
+    """Flow-matching Euler steps; the start is the source and noise on the straight line between them."""
+
+    def schedule(strength: float, steps: int, tokens: int, *, has_source: bool) -> Schedule:
+        sigmas = flow_sigmas(strength if has_source else 1.0, steps, shift(tokens, steps))
+        return Schedule(rows=flow_euler(sigmas), keep=1 - sigmas[0], noise=sigmas[0])
 
     return schedule

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from liveglass.engine.models.diffusion.arena import ROW, Arena
+from liveglass.engine.models.arena import ROW
+from liveglass.engine.models.diffusion.arena import Arena
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.edges import edges
@@ -94,9 +94,7 @@ class Networks:
 
     def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""
-        pixels = arena.pixels[rows].permute(0, 3, 1, 2).to(self._type) / 255
-        if pixels.shape[-2:] != arena.shape.inner:
-            pixels = F.interpolate(pixels, arena.shape.inner, mode="bilinear", align_corners=False, antialias=True)
+        pixels = arena.sources(rows, arena.shape.inner, self._type)
         if way.hinted and self._hint is not None:
             arena.hint[rows] = self._hint(edges(pixels))
         encoded = self._encode(2 * pixels - 1).float()
@@ -124,11 +122,7 @@ class Networks:
 
     def finish(self, arena: Arena, rows: Tensor) -> None:
         """See `Stages`."""
-        pixels = self._decode(arena.latent[rows].to(self._type)).float()
-        size = (arena.shape.size.height, arena.shape.size.width)
-        if pixels.shape[-2:] != size:
-            pixels = F.interpolate(pixels, size, mode="bicubic", align_corners=False)
-        arena.made[rows] = (pixels * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        arena.paint(rows, self._decode(arena.latent[rows].to(self._type)).float())
 
     def forget(self, arena: Arena) -> None:
         """Nothing is kept of an arena."""

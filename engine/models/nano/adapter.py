@@ -129,7 +129,7 @@ class NanoAdapter:
         """The condition `progress` (0 to 1) of the way from `a` to `b`."""
         return torch.lerp(a, b, float(progress))
 
-    def schedule(self, control: ControlState) -> Schedule:
+    def schedule(self, control: ControlState, size: Size) -> Schedule:
         """Flow-matching Euler at the noise levels that the model was trained for; starts from noise alone.
 
         Step counts between the trained ones take the next lower one.
@@ -228,7 +228,7 @@ class NanoAdapter:
 
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal inner size and step count may run as one cohort."""
-        return (*working_size(size.width, size.height), self.schedule(control).steps)
+        return (*working_size(size.width, size.height), self.schedule(control, size).steps)
 
 
 def shrink(picture: Pixels, width: int, height: int) -> Pixels:
