@@ -30,7 +30,7 @@ from liveglass.engine.errors import (
     ServerClosing,
 )
 from liveglass.engine.events import ModelChanged
-from liveglass.engine.frame import Pixels, SourceFrame
+from liveglass.engine.frame import Lora, Pixels, SourceFrame
 from liveglass.engine.listing import ModelListing, list_models
 from liveglass.engine.metrics import Metrics
 from liveglass.engine.models import registry
@@ -170,6 +170,11 @@ class Engine:
     def worker(self) -> WorkerStatus:
         """How the worker is."""
         return self._supervisor.status
+
+    @property
+    def loras(self) -> tuple[Lora, ...]:
+        """Low-rank weights that are in the resident model."""
+        return self._supervisor.loras
 
     @property
     def worker_pid(self) -> int | None:

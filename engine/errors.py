@@ -190,7 +190,6 @@ class NoSuchFrame(LiveglassError):
     """A question about the newest frame of a session that has none."""
 
     code = "no_such_frame"
-    retryable = True
     default_hint = "Ask again once the session has generated a picture."
 
 
@@ -198,7 +197,6 @@ class NotReplayable(LiveglassError):
     """What the newest frame was made of is not all there any more."""
 
     code = "not_replayable"
-    retryable = True
     default_hint = "Ask again: a newer frame may be one that can be made again."
 
 

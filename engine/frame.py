@@ -114,6 +114,14 @@ Course = tuple[Waypoint, ...] | None
 """The versions that a transition comes from, oldest first; empty without one, None where they are too many to tell."""
 
 
+class Lora(msgspec.Struct, frozen=True, array_like=True):
+    """Low-rank weights that are in a model's own: a file by name and SHA-256, and how much of it."""
+
+    name: str
+    weight: float
+    sha256: str
+
+
 class Provenance(msgspec.Struct, frozen=True, array_like=True):
     """Everything that made a generated picture; what its worker makes pictures with is known by `epoch`.
 
@@ -129,6 +137,7 @@ class Provenance(msgspec.Struct, frozen=True, array_like=True):
         lane: of the model, where its control version was written.
         group: what it had in common with whatever could have been in its cohort.
         course: where the transition comes from, while it is under way.
+        loras: low-rank weights that were in the model.
     """
 
     source: SourceStamp | None
@@ -145,6 +154,7 @@ class Provenance(msgspec.Struct, frozen=True, array_like=True):
     lane: int = 0
     group: tuple[bool | int | float | str, ...] = ()
     course: Course = ()
+    loras: tuple[Lora, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

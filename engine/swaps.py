@@ -1,4 +1,4 @@
-"""Another model under running streams: checked before it costs anything, one swap at a time, told to every session.
+"""Another model, or other low-rank weights, under running streams: checked first, and one change at a time.
 
 Belongs to the event loop; the supervisor does the work.
 """
@@ -14,7 +14,8 @@ from liveglass.engine.errors import LiveglassError, SwapUnderWay, WeightsRefused
 from liveglass.engine.events import ModelChanged
 from liveglass.engine.memory import ROOM
 from liveglass.engine.models import registry
-from liveglass.engine.models.base import ModelSpec
+from liveglass.engine.models.base import ModelSpec, no_loras
+from liveglass.engine.models.lora_files import LoraWish, find_loras
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.supervisor import Supervisor
 
@@ -69,6 +70,23 @@ class Swaps:
         self._say(ModelChanged(name, "warming", stage="starting"))
         self._warming = asyncio.get_running_loop().create_task(self._run(spec), name="model swap")
         return True
+
+    async def set_loras(self, wishes: Sequence[LoraWish]) -> m.LorasSet:
+        """Put these low-rank weights, and no others, into the model that serves; returns when pictures have them.
+
+        Raises:
+            InvalidValue: a name that is none.
+            NotAvailable: this model takes none, or there is no such file.
+            WeightsRefused: a file that is damaged, too large, or made for another model; nothing was changed.
+            SwapUnderWay: one at a time.
+            ModelNotReady, WorkerLost: not now.
+        """
+        with self._alone("A change of low-rank weights"):
+            spec = registry.spec(self._supervisor.model)
+            if not spec.takes_loras:
+                raise no_loras(spec)
+            files = await asyncio.to_thread(find_loras, self._models_dir, wishes)
+            return await self._supervisor.set_loras(files)
 
     async def settled(self) -> None:
         """Return when no model is on its way any more."""

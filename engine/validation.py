@@ -33,15 +33,24 @@ def json_object(raw: bytes | str, limit: int = 65_536) -> dict[str, object]:
     Raises:
         MalformedMessage: not JSON, not an object, or over `limit` bytes.
     """
-    if len(raw) > limit:
-        raise MalformedMessage(f"The message has {len(raw):,} bytes; the limit is {limit:,}.")
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedMessage(f"This is not JSON: {error}.") from None
+    value = json_value(raw, limit)
     if not isinstance(value, dict):
         raise MalformedMessage("This is JSON, but not an object.")
     return value
+
+
+def json_value(raw: bytes | str, limit: int = 65_536) -> object:
+    """Parse JSON, whatever it says.
+
+    Raises:
+        MalformedMessage: not JSON, or over `limit` bytes.
+    """
+    if len(raw) > limit:
+        raise MalformedMessage(f"The message has {len(raw):,} bytes; the limit is {limit:,}.")
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(f"This is not JSON: {error}.") from None
 
 
 def convert(value: object, schema: type[T]) -> T:

@@ -118,9 +118,9 @@ class VirtualInbox(Inbox):
 class Worker:
     """A loop, its rings, and the server's side of them."""
 
-    def __init__(self, *, lanes: int = 64, max_batch: int = 1) -> None:
+    def __init__(self, *, lanes: int = 64, max_batch: int = 1, paints: type[Painter] = Painter) -> None:
         self.clock = ManualClock(100.0)
-        self.model = Painter(self.clock, lanes=lanes)
+        self.model = paints(self.clock, lanes=lanes)
         self.inbound, self.outbound = Ring(CELLS, SIZE.nbytes), Ring(CELLS, SIZE.nbytes)
         self.inbox = VirtualInbox(self.clock)
         self.sent: list[m.ToServer] = []

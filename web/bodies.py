@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
 
-from liveglass.engine.validation import json_object
+from liveglass.engine.errors import MalformedMessage
+from liveglass.engine.validation import json_object, json_value
 from liveglass.web.errors import BodyTooLarge, BodyTooSlow, UnsupportedType
 
 MAX_JSON = 64 * 1024
@@ -25,11 +26,27 @@ async def read_json(request: Request) -> dict[str, object]:
         BodyTooSlow: it took over 10 s to arrive.
         MalformedMessage: not one JSON object.
     """
+    raw = await _json_body(request)
+    return json_object(raw, MAX_JSON) if raw.strip() else {}
+
+
+async def read_list(request: Request) -> list[object]:
+    """The request's body as one JSON array; see `read_json`.
+
+    Raises:
+        MalformedMessage: not one JSON array.
+    """
+    value = json_value(await _json_body(request), MAX_JSON)
+    if not isinstance(value, list):
+        raise MalformedMessage("This is JSON, but not an array.", hint="Send one JSON array; an empty one is [].")
+    return value
+
+
+async def _json_body(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _JSON:
         raise UnsupportedType(f"{kind[:80]!r} is not read here.")
-    raw = await read_body(request, MAX_JSON)
-    return json_object(raw, MAX_JSON) if raw.strip() else {}
+    return await read_body(request, MAX_JSON)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

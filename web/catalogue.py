@@ -8,6 +8,7 @@ from liveglass.engine.errors import InvalidValue, ModelNotFound, NotAvailable
 from liveglass.engine.listing import list_models
 from liveglass.engine.models import registry
 from liveglass.engine.models.diffusion.presets import PRESETS, Preset
+from liveglass.engine.models.lora_files import FOLDER, lora_names
 from liveglass.engine.person import model_file
 from liveglass.engine.validation import did_you_mean
 from liveglass.engine.worker.worker import WorkerStatus
@@ -32,6 +33,10 @@ def table(models_dir: Path) -> str:
     what = "who is in front of the camera, for apply: background and person"
     lines.append(f"{model_file.NAME:<12} {here:<8} {'Apache-2.0':<30} {'':<16} {what}")
     lines.append("")
+    loras = lora_names(models_dir)
+    if loras:
+        lines.append(f"Low-rank weights in {models_dir / FOLDER}: {', '.join(loras)}.")
+    lines.append("PUT /v1/model and PUT /v1/model/loras put others under a running stream.")
     lines.append("`liveglass models get NAME` fetches one that is not on the disk. What each one measures here:")
     lines.append("GET /v1/models of a server that runs it, or `liveglass bench`.")
     return "\n".join(lines)

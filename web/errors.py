@@ -24,6 +24,7 @@ from liveglass.engine.errors import (
     NotReplayable,
     PictureTooLarge,
     PublisherReplaced,
+    SwapFailed,
     TokenRefused,
     Unavailable,
 )
@@ -113,6 +114,7 @@ _STATUS: tuple[tuple[type[LiveglassError], int], ...] = (
     (PublisherReplaced, 409),
     (Flood, 429),
     (Unavailable, 503),
+    (SwapFailed, 409),
     (ModelFailed, 500),
     (LiveglassError, 500),
 )

@@ -1,15 +1,17 @@
 """`/openapi.json` and the event reference, made from the same typed schemas that the server reads and writes; pure."""
 
+from types import GenericAlias
 from typing import get_args
 
 import msgspec
 
+from liveglass.engine.models.lora_files import LoraWish
 from liveglass.engine.options import SessionRequest
 from liveglass.engine.record import OutputRecord, Replay
 from liveglass.transport.messages import Command, ServerEvent
 from liveglass.web.errors import ErrorReply
 from liveglass.web.merge import ControlMerge
-from liveglass.web.replies import Alive, Models, Ready, ResidentModel, SwapRequest
+from liveglass.web.replies import Alive, LorasReply, Models, Ready, ResidentModel, SwapRequest
 from liveglass.web.views import PatchReply, SessionBody, SessionView
 
 _JSON = "application/json"
@@ -31,7 +33,7 @@ class Operation(msgspec.Struct, frozen=True):
     method: str
     summary: str
     answers: dict[int, type | str]
-    takes: type | None = None
+    takes: type | GenericAlias | None = None
     media: tuple[str, ...] = (_JSON,)
     opens: bool = False
     public: bool = False
@@ -137,6 +139,15 @@ OPERATIONS = (
         SwapRequest,
         opens=True,
     ),
+    Operation(
+        "/v1/model/loras",
+        "put",
+        "Put these low-rank weights, and no others, into the model between its frames; answered when pictures have "
+        "them. The operator's.",
+        {200: LorasReply, 422: ErrorReply, 501: ErrorReply, 503: ErrorReply},
+        list[LoraWish],
+        opens=True,
+    ),
     Operation("/livez", "get", "503 only when the process is stuck.", {200: Alive, 503: Alive}, public=True),
     Operation("/readyz", "get", "200 only with a generation younger than 10 s.", {200: Ready, 503: Ready}, public=True),
     Operation("/metrics", "get", "Prometheus text.", {200: "text/plain"}, opens=True),
@@ -146,9 +157,10 @@ OPERATIONS = (
 def describe() -> bytes:
     """The OpenAPI 3.1 document as JSON."""
     events = (*get_args(Command), *get_args(ServerEvent))
-    schemas: list[type] = [ErrorReply, *events]
+    schemas: list[type | GenericAlias] = [ErrorReply, *events]
     for operation in OPERATIONS:
-        schemas += [kind for kind in (operation.takes, *operation.answers.values()) if isinstance(kind, type)]
+        kinds = (operation.takes, *operation.answers.values())
+        schemas += [kind for kind in kinds if isinstance(kind, type | GenericAlias)]
     unique = list(dict.fromkeys(schemas))
     refs, components = msgspec.json.schema_components(unique, schema_hook=_anything, ref_template=_REF)
     ref_of = dict(zip(unique, refs, strict=True))
@@ -198,7 +210,7 @@ def event_reference() -> str:
     return "\n".join(lines)
 
 
-def _operation(operation: Operation, ref_of: dict[type, dict[str, object]]) -> dict[str, object]:
+def _operation(operation: Operation, ref_of: dict[type | GenericAlias, dict[str, object]]) -> dict[str, object]:
     answers: dict[str, object] = {}
     for status, kind in operation.answers.items():
         answer: dict[str, object] = {"description": operation.summary if status < 400 else "Refused."}

@@ -6,6 +6,7 @@ import msgspec
 
 from liveglass.engine.errors import ErrorBody
 from liveglass.engine.events import ModelChanged
+from liveglass.engine.frame import Lora
 from liveglass.engine.listing import ModelListing
 
 
@@ -36,18 +37,40 @@ class SwapView(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(news.model, news.state, news.stage, news.cause)
 
 
+class LoraView(msgspec.Struct, frozen=True):
+    """Low-rank weights that are in the model: a file by name and SHA-256, and how much of it."""
+
+    name: str
+    weight: float
+    sha256: str
+
+    @classmethod
+    def of(cls, lora: Lora) -> "LoraView":
+        """The wire's form of `lora`."""
+        return cls(lora.name, lora.weight, lora.sha256)
+
+
 class ResidentModel(msgspec.Struct, frozen=True):
     """The model that makes the pictures now.
 
     Attributes:
         state: of the worker that holds it: warming, ready, lost.
         swap: the newest one; None before the first.
+        loras: low-rank weights that are in it.
     """
 
     model: str
     title: str
     state: str
     swap: SwapView | None
+    loras: tuple[LoraView, ...]
+
+
+class LorasReply(msgspec.Struct, frozen=True):
+    """The answer to other low-rank weights: what is in the model now, and how long it took to get there."""
+
+    loras: tuple[LoraView, ...]
+    seconds: float
 
 
 class Alive(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

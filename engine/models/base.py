@@ -5,7 +5,8 @@ use and the one coming); all tensors live in fixed arenas cut into lanes, so tha
 CUDA graph. The worker's one thread calls an adapter; nothing else does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liveglass.engine.control import ControlState
-from liveglass.engine.frame import Apply, Pixels, Size
+from liveglass.engine.errors import NotAvailable
+from liveglass.engine.frame import Apply, Lora, Pixels, Size
 from liveglass.engine.makings import Makings
 
 Batch = NDArray[np.uint8]
@@ -65,6 +67,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         passes_camera: its output holds camera pixels (the pass-through models).
         open_vocabulary: it takes any words; else `vocabulary` is all it knows.
         bytes_per_lane: memory for one control version.
+        takes_loras: low-rank weights can be put into it while it serves.
     """
 
     name: str
@@ -85,6 +88,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: Vocabulary = Vocabulary()
     looks: tuple[Look, ...] = ()
     bytes_per_lane: int = 0
+    takes_loras: bool = False
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -106,8 +110,31 @@ class Schedule(msgspec.Struct, frozen=True):
         return len(self.rows)
 
 
+class LoraFile(msgspec.Struct, frozen=True, array_like=True):
+    """Low-rank weights that are asked for: where their file is, and how much of it."""
+
+    name: str
+    path: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Loras:
+    """Files of low-rank weights, read and checked: what they change is the adapter's own business."""
+
+    fused: tuple[Lora, ...]
+    changes: Mapping[str, Any]
+
+
+def no_loras(spec: ModelSpec) -> NotAvailable:
+    """The refusal of a model that takes no low-rank weights."""
+    return NotAvailable(
+        f"{spec.name} takes no low-rank weights.", hint="Models of the Stable Diffusion families do.", field="loras"
+    )
+
+
 class ModelAdapter(Protocol):
-    """A loaded model. Every method is called by the worker's one thread."""
+    """A loaded model. Every method but `read_loras` is called by the worker's one thread."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -165,4 +192,24 @@ class ModelAdapter(Protocol):
 
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Frames of equal key may run as one cohort."""
+        ...
+
+    def read_loras(self, files: Sequence[LoraFile]) -> Loras:
+        """Read and check low-rank weights while frames go on being made; changes nothing. Any thread.
+
+        Raises:
+            WeightsRefused: one of them is damaged, does not fit this model, or is too large.
+            NotAvailable: this model takes none.
+        """
+        ...
+
+    def fuse(self, loras: Loras) -> Iterator[None]:
+        """Put these low-rank weights, and no others, into the model, a layer at a time.
+
+        Between any two layers frames may be made; they are made with the weights as they were until the last step is
+        done, which changes all of them in place.
+
+        Raises:
+            OutOfMemory: the weights are as they were.
+        """
         ...

@@ -4,7 +4,7 @@ What they make holds camera pixels, and they say so in their spec. Runs on the w
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ModelNotFound
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Kernels, Makings, processor, versions
-from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule, no_loras
 
 _STEPS = 4
 
@@ -138,6 +138,14 @@ class PassthroughAdapter:
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal step counts share a pass."""
         return (control.params.steps,)
+
+    def read_loras(self, files: Sequence[LoraFile]) -> Loras:
+        """This model takes none."""
+        raise no_loras(self.spec)
+
+    def fuse(self, loras: Loras) -> Iterator[None]:
+        """This model takes none."""
+        raise no_loras(self.spec)
 
 
 class _Lane:

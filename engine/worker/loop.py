@@ -12,13 +12,14 @@ import structlog
 
 from liveglass.engine.clock import Clock
 from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
-from liveglass.engine.frame import Stages
+from liveglass.engine.frame import Lora, Stages
 from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.beside import Beside
 from liveglass.engine.worker.cost import CostMeter
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
+from liveglass.engine.worker.refit import SLICE_S, Refit
 from liveglass.engine.worker.ring import CellPool, Ring
 from liveglass.engine.worker.work import StreamWork, inspect
 
@@ -35,12 +36,19 @@ class Inbox:
 
     def __init__(self) -> None:
         self._messages: deque[m.ToWorker] = deque()
+        self._is_woken = False
         self._arrived = threading.Condition()
 
     def put(self, message: m.ToWorker) -> None:
         """A message came in."""
         with self._arrived:
             self._messages.append(message)
+            self._arrived.notify()
+
+    def wake(self) -> None:
+        """Let the loop look around although there is no message. Any thread."""
+        with self._arrived:
+            self._is_woken = True
             self._arrived.notify()
 
     def take_all(self) -> list[m.ToWorker]:
@@ -53,8 +61,9 @@ class Inbox:
     def wait(self, timeout_s: float | None) -> None:
         """Return when there is a message or `timeout_s` seconds have passed."""
         with self._arrived:
-            if not self._messages:
+            if not self._messages and not self._is_woken:
                 self._arrived.wait(timeout_s)
+            self._is_woken = False
 
 
 class WorkerLoop:
@@ -64,6 +73,7 @@ class WorkerLoop:
         send: hands a message to the server; thread-safe.
         step_delay_s: added to every step of any model, to test slowness with pictures that hold no camera pixels.
         free_bytes: how much memory is free where the model is.
+        loras: low-rank weights that are in the model already.
 
     Attributes:
         progress_at: when the frame in flight last got on; None when nothing is in flight. Read by the heartbeat.
@@ -82,6 +92,7 @@ class WorkerLoop:
         step_delay_s: float = 0.0,
         max_batch: int = 1,
         free_bytes: Callable[[], int] = available_bytes,
+        loras: tuple[Lora, ...] = (),
     ) -> None:
         self.inbox = inbox or Inbox()
         self.meter = CostMeter()
@@ -97,6 +108,8 @@ class WorkerLoop:
         self._step_delay = threading.Event(), step_delay_s
         self._max_batch = max_batch
         self._free_bytes = free_bytes
+        self._loras = loras
+        self._refit = Refit(adapter, clock, self.inbox.wake)
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
@@ -153,8 +166,11 @@ class WorkerLoop:
             Exception: the model is broken, not just one session: after three failures in a row with nothing finished in
                 between, a frame of nobody's fails, too. A fresh process helps.
         """
-        while not self.stopped:
-            self.step()
+        try:
+            while not self.stopped:
+                self.step()
+        finally:
+            self._refit.close()
 
     def step(self) -> None:
         """One decision and what follows from it; what the model raises breaks the frame in flight and nothing else."""
@@ -183,9 +199,15 @@ class WorkerLoop:
             self._answer(self._asides.popleft())
             return
         self._find_still()
-        now = self._clock.now()
-        decision = plan(now, self._candidates(now), self.meter.table(), self._max_batch)
+        now, is_refitting = self._clock.now(), self._refit.is_due
+        # A slice of that goes before the frame: both are planned for.
+        due = now + SLICE_S if is_refitting else now
+        decision = plan(due, self._candidates(now), self.meter.table(), self._max_batch)
+        if is_refitting:
+            self._refit_a_slice()
         match decision:
+            case Wait() if is_refitting:
+                pass
             case Wait(until):
                 times = [until, *(stream.retry_at for stream in self._streams.values())]
                 coming = [time for time in times if time is not None and time > now]
@@ -202,6 +224,23 @@ class WorkerLoop:
             still = stream.find_still(self._inbound)
             if still is not None:
                 self._send(still)
+
+    def _refit_a_slice(self) -> None:
+        """Some of the way to other weights; where they are in, every session's picture is made anew."""
+        asked = self._refit.asked
+        try:
+            answer = self._refit.slice()
+        except Exception as error:  # noqa: BLE001 - a file may be anything, and nobody's frame is in flight
+            log.warning("low-rank weights were not put in", error=repr(error))
+            if asked is not None:
+                body = (error if isinstance(error, LiveglassError) else _typed(error)).body()
+                self._send(m.LorasSet(asked.id, 0.0, self._loras, body))
+            return
+        if answer is not None:
+            self._loras = answer.loras
+            for stream in self._streams.values():
+                stream.make_anew()
+            self._send(answer)
 
     def _candidates(self, now: float) -> list[Candidate]:
         """The sessions that the model is shared by now."""
@@ -242,7 +281,7 @@ class WorkerLoop:
                     self._open(message)
                 case m.CloseStream(session):
                     self._close(session)
-                case m.Probe() | m.Preview() | m.Replay() | m.Room():
+                case m.Probe() | m.Preview() | m.Replay() | m.Room() | m.SetLoras():
                     self._asides.append(message)
                 case m.Stop():
                     self.stopped = True
@@ -325,7 +364,8 @@ class WorkerLoop:
             inspect(picture, stream.size, from_flat_source=adapter.spec.passes_camera)
             cell = self._cells.take()
             self._outbound.view(cell, stream.size)[:] = picture
-            provenance, source = stream.provenance(self._epoch, stages, len(cohort)), stream.source_view(self._inbound)
+            provenance = stream.provenance(self._epoch, stages, len(cohort), self._loras)
+            source = stream.source_view(self._inbound)
             self._send(m.Generated(stream.session, cell, provenance, clock.now(), stream.take_steady()))
             stream.look(source, picture, clock.now())
         return True
@@ -378,6 +418,8 @@ class WorkerLoop:
                 self._send(self._beside.replay(message))
             case m.Room(number):
                 self._send(m.RoomLeft(number, self._free_bytes(), None))
+            case m.SetLoras():
+                self._refit.begin(message)
 
 
 def _typed(error: Exception) -> LiveglassError:

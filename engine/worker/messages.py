@@ -7,8 +7,9 @@ import msgspec
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import ErrorBody
-from liveglass.engine.frame import Provenance, Size, SourceStamp, Steady
+from liveglass.engine.frame import Lora, Provenance, Size, SourceStamp, Steady
 from liveglass.engine.makings import Kernels, WeightFile
+from liveglass.engine.models.base import LoraFile
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker.cost import CostTable
 
@@ -118,6 +119,13 @@ class Room(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Tell how much memory is free where the model is."""
 
     id: int
+
+
+class SetLoras(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Put these low-rank weights, and no others, into the model between its frames."""
+
+    id: int
+    files: tuple[LoraFile, ...]
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -248,6 +256,15 @@ class RoomLeft(msgspec.Struct, frozen=True, array_like=True, tag=True):
     error: ErrorBody | None
 
 
+class LorasSet(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """These low-rank weights are in the model, after so many seconds; or why nothing was changed."""
+
+    id: int
+    seconds: float
+    loras: tuple[Lora, ...]
+    error: ErrorBody | None
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """From a thread of its own, four times a second.
 
@@ -281,6 +298,7 @@ ToWorker = (
     | Preview
     | Replay
     | Room
+    | SetLoras
     | Stop
 )
 ToServer = (
@@ -297,10 +315,11 @@ ToServer = (
     | Previewed
     | Replayed
     | RoomLeft
+    | LorasSet
     | Beat
     | Fatal
 )
-Question = Probe | Preview | Replay | Room
+Question = Probe | Preview | Replay | Room | SetLoras
 """What is answered, with the number that it was asked under, between two frames."""
 
-Answer = Probed | Previewed | Replayed | RoomLeft
+Answer = Probed | Previewed | Replayed | RoomLeft | LorasSet

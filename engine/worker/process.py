@@ -19,8 +19,10 @@ import structlog
 
 from liveglass.engine.clock import Clock, SystemClock
 from liveglass.engine.errors import LiveglassError, ModelFailed
+from liveglass.engine.frame import Lora
 from liveglass.engine.makings import hashed
 from liveglass.engine.models import registry
+from liveglass.engine.models.base import LoraFile, ModelAdapter
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.loop import Inbox, WorkerLoop
 from liveglass.engine.worker.ring import Ring
@@ -37,6 +39,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """What a worker is started with.
 
     Attributes:
+        loras: low-rank weights that are put into the model before it serves.
         threads: CPU threads of the model; 0 leaves one core to the server where there are more than two.
         step_delay_s: added to every step, to test slowness.
         epoch: counts the workers of one server.
@@ -51,6 +54,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     epoch: int
     models_dir: str = ""
     compiles: bool = False
+    loras: tuple[LoraFile, ...] = ()
 
 
 def model_threads(wanted: int) -> int:
@@ -128,6 +132,7 @@ def _load_and_run(
             lambda stage: outlet.send(m.Loading(stage)),
             compiles=settings.compiles,
         )
+        loras = _fused(adapter, settings.loras, outlet)
         loop = WorkerLoop(
             adapter,
             inbound,
@@ -139,6 +144,7 @@ def _load_and_run(
             step_delay_s=settings.step_delay_s,
             max_batch=_COHORT if device.startswith("cuda") else 1,
             free_bytes=partial(registry.free_bytes, device),
+            loras=loras,
         )
         outlet.send(m.Loading(m.COMPILING if settings.compiles else "first frame"))
         loop.warm_up()
@@ -165,6 +171,17 @@ def _load_and_run(
         over.set()
         for beside in (beats, weighing):
             beside.join()
+
+
+def _fused(adapter: ModelAdapter, files: Sequence[LoraFile], outlet: "_Outlet") -> tuple[Lora, ...]:
+    """The low-rank weights of `files`, put into a model that serves nobody yet."""
+    if not files:
+        return ()
+    outlet.send(m.Loading("low-rank weights"))
+    loras = adapter.read_loras(files)
+    for _ in adapter.fuse(loras):
+        pass
+    return loras.fused
 
 
 class _Outlet:

@@ -18,7 +18,8 @@ import structlog
 from liveglass.engine.clock import Clock
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import LiveglassError, ModelNotReady, SwapFailed, WorkerLost
-from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.frame import Lora, Pixels, Size
+from liveglass.engine.models.base import LoraFile
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.link import WorkerLink
 from liveglass.engine.worker.process import WorkerSettings
@@ -35,6 +36,9 @@ OnMessage = Callable[[m.ToServer, Pixels | None], None]
 
 class Supervisor:
     """Keeps one worker serving.
+
+    Attributes:
+        loras: low-rank weights that are in its model.
 
     Args:
         on_message: called on the link's thread with every message of the serving worker, and its picture.
@@ -54,6 +58,7 @@ class Supervisor:
         spare_is_up: Callable[[bool], None] | None = None,
     ) -> None:
         self.restarts = 0
+        self.loras: tuple[Lora, ...] = ()
         self._settings = settings
         self._mode = mode
         self._clock = clock
@@ -179,7 +184,7 @@ class Supervisor:
         Raises:
             SwapFailed: it did not load, has no room for the streams, or makes no frame; the other one goes on.
         """
-        settings = msgspec.structs.replace(self._settings, model=model)
+        settings = msgspec.structs.replace(self._settings, model=model, loras=())
         trial = Trial()
         worker = self._begin(settings, trial.hear)
         coming = self._coming = Coming(worker, on_stage, asyncio.Event())
@@ -193,7 +198,25 @@ class Supervisor:
         finally:
             self._coming = None
         on_switch()
+        self.loras = ()
         self._relieve(worker, settings)
+
+    async def set_loras(self, files: tuple[LoraFile, ...]) -> m.LorasSet:
+        """Put these low-rank weights, and no others, into the serving model; a later worker has them from its start.
+
+        Raises:
+            ModelNotReady: the model is still warming up.
+            WeightsRefused, NotAvailable, OutOfMemory: nothing was changed.
+            WorkerLost: the worker was gone before it had them.
+        """
+        answer = await self._ask(lambda number: m.SetLoras(number, files), m.LorasSet)
+        self.loras = answer.loras
+        self._settings = msgspec.structs.replace(self._settings, loras=files)
+        spare = self._promoted()
+        if spare is not None:  # it has none, or others
+            self._go_on(self._dismiss(spare, "It has other weights than the one that serves."), "old spare")
+            self._beside = self._go_on(self._keep_beside(), "spare")
+        return answer
 
     def kill(self) -> None:
         """End the serving worker at once, as a crash would."""

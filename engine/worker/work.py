@@ -8,7 +8,7 @@ import numpy as np
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
-from liveglass.engine.frame import Course, Pixels, Provenance, Size, SourceStamp, Stages, Steady
+from liveglass.engine.frame import Course, Lora, Pixels, Provenance, Size, SourceStamp, Stages, Steady
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.stream.grid import Grid
 from liveglass.engine.worker.likeness import Basis
@@ -135,6 +135,10 @@ class StreamWork:
             self._rested = True
             self._done = self.retry_at = self._basis = None
             self._failed = 0
+
+    def make_anew(self) -> None:
+        """Whatever was generated was made with other weights: the newest picture is wanted again."""
+        self._done = self._basis = None
 
     def has_work(self, now: float) -> bool:
         """Whether there is anything to generate that was not generated yet."""
@@ -292,7 +296,7 @@ class StreamWork:
         if not self._rested:
             self._done = pinned.source.seq if pinned.source else -1, pinned.control.version, pinned.progress
 
-    def provenance(self, epoch: int, stages: Stages, batch: int) -> Provenance:
+    def provenance(self, epoch: int, stages: Stages, batch: int, loras: tuple[Lora, ...]) -> Provenance:
         """Everything that made the frame in flight, one of `batch` in its cohort."""
         pinned = self.pinned
         spec = self._adapter.spec
@@ -312,6 +316,7 @@ class StreamWork:
             lane=self.lane,
             group=self._adapter.group(pinned.control, self.size),
             course=pinned.course,
+            loras=loras,
         )
 
     def close(self) -> Iterator[int]:

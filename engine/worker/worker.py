@@ -13,7 +13,16 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from liveglass.engine.clock import Clock
-from liveglass.engine.errors import ErrorBody, GenerationTimeout, WorkerLost
+from liveglass.engine.errors import (
+    ErrorBody,
+    GenerationTimeout,
+    LiveglassError,
+    NotAvailable,
+    OutOfMemory,
+    SwapFailed,
+    WeightsRefused,
+    WorkerLost,
+)
 from liveglass.engine.frame import Pixels
 from liveglass.engine.makings import Kernels, WeightFile
 from liveglass.engine.worker import messages as m
@@ -37,7 +46,7 @@ COMPILING_BUDGET_S = 1800.0
 STOP_BUDGET_S = 2.0
 
 WorkerMode = Literal["process", "thread"]
-Answered = TypeVar("Answered", m.Probed, m.Previewed, m.Replayed, m.RoomLeft)
+Answered = TypeVar("Answered", m.Probed, m.Previewed, m.Replayed, m.RoomLeft, m.LorasSet)
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
@@ -253,6 +262,7 @@ class Worker:
                 | m.Previewed()
                 | m.Replayed()
                 | m.RoomLeft()
+                | m.LorasSet()
             ):
                 self._loop.call_soon_threadsafe(self._note, message)
             case _:
@@ -282,7 +292,7 @@ class Worker:
             case m.Fatal(error):
                 self._fatal = error
                 self._gone.set()
-            case m.Probed() | m.Previewed() | m.Replayed() | m.RoomLeft():
+            case m.Probed() | m.Previewed() | m.Replayed() | m.RoomLeft() | m.LorasSet():
                 self._answered(message)
             case _:
                 pass
@@ -294,11 +304,20 @@ class Worker:
         if answer.error is None:
             future.set_result(answer)
         else:
-            future.set_exception(GenerationTimeout(answer.error.message))
+            future.set_exception(_refusal(answer, answer.error))
 
     def _set_status(self, status: WorkerStatus) -> None:
         self.status = status
         self._on_status(self)
+
+
+def _refusal(message: m.Answer, body: ErrorBody) -> LiveglassError:
+    """What a question was refused with: a frame in time, or the weights for a reason of their own."""
+    if not isinstance(message, m.LorasSet):
+        return GenerationTimeout(body.message)
+    kinds: tuple[type[LiveglassError], ...] = (WeightsRefused, NotAvailable, OutOfMemory)
+    kind = next((known for known in kinds if known.code == body.code), SwapFailed)
+    return kind(body.message, hint=body.hint or None, field=body.field)
 
 
 class _ProcessWorker:

@@ -55,3 +55,17 @@ async def test_elsewhere_the_model_is_the_operators(start_site, talk, tmp_path) 
     assert (await site.client.put("/v1/model", json=asked, headers=talk.bearer(key))).status_code == 403
     allowed = await site.client.put("/v1/model", json=asked, headers=talk.bearer("operators-own"))
     assert allowed.status_code == 202
+
+
+async def test_a_model_that_takes_no_low_rank_weights_says_so_and_a_list_is_a_list(site) -> None:
+    answer = await site.client.put("/v1/model/loras", json=[{"name": "my-style", "weight": 0.8}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_available")
+    assert "null takes no low-rank weights" in answer.json()["error"]["message"]
+    for body, code in (
+        ({"name": "my-style"}, "malformed_message"),
+        ([{"name": "my-style", "weight": 3}], "invalid_value"),
+        ([{"weight": 0.5}], "invalid_value"),
+    ):
+        refused = await site.client.put("/v1/model/loras", json=body)
+        assert refused.json()["error"]["code"] == code, refused.text
+    assert (await site.client.get("/v1/model")).json()["loras"] == []

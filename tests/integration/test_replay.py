@@ -124,7 +124,6 @@ async def test_before_the_first_frame_and_after_a_panic_there_is_nothing_to_make
         assert live.opened is not None
         with pytest.raises(NoSuchFrame) as refused:
             await live.replay()
-        assert refused.value.retryable
         assert (await replayed(site, talk, live.id, live.opened.token)).status_code == 404
         async for frame in live.frames():
             await live.publish(camera)

@@ -93,7 +93,8 @@ def test_the_names_of_other_trainers_mean_the_same(old: tuple[str, ...], new: tu
             renamed[dotted] = tensor
     save_file(renamed, tmp_path / "other.safetensors")
     save_file(lora_of(unet), tmp_path / "usual.safetensors")
-    other, usual = (lora.read(tmp_path / name, unet) for name in ("other.safetensors", "usual.safetensors"))
+    weights = lora.weights_of(unet)
+    other, usual = (lora.read(tmp_path / name, weights) for name in ("other.safetensors", "usual.safetensors"))
     assert set(other) == set(usual)
     assert all(torch.equal(other[layer].up, usual[layer].up) for layer in usual)
 
@@ -148,10 +149,10 @@ def test_low_rank_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     ):
         save_file(tensors, path)
         with pytest.raises(WeightsRefused, match=why):
-            lora.read(path, unet)
+            lora.read(path, lora.weights_of(unet))
     save_file({name: part for name, part in lora_of(unet).items() if "up" not in name.split(".")[1]}, path)
     with pytest.raises(WeightsRefused, match="other half"):
-        lora.read(path, unet)
+        lora.read(path, lora.weights_of(unet))
 
 
 def test_fetching_shows_the_licence_first_and_takes_only_what_is_used(

@@ -4,7 +4,7 @@ A frame is `begin` (encode, noise), passes, `finish` (decode); nothing between t
 worker's one thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from torch import Tensor
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Makings
-from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule
 from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.arena import Arena, Shape
 from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
+from liveglass.engine.models.diffusion.fusing import Fuser
 from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import Scheduler
 from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages, Way
@@ -112,6 +113,7 @@ class DiffusionAdapter:
         self._stages: Stages = networks if capture is None else Captured(networks, capture)
         self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
         self._cohorts: dict[tuple[int, ...], Tensor] = {}
+        self._fuser = Fuser(parts.unet.stock_weights)
         self._arenas: dict[Size, Arena] = {}
         self._lanes: dict[int, _Lane] = {}
 
@@ -174,13 +176,17 @@ class DiffusionAdapter:
         """Put a control version into its lane."""
         place, wish = self._lanes[lane], cond
         place.wish, place.schedule = wish, schedule
-        for told in place.arena.everything_told:
-            told.write_words(place.row, wish.sides)
+        self._write_words(place, wish)
         place.arena.guidance[place.row] = wish.guidance
         if place.noise is not noise:  # a transition writes its words for every frame, and the same noise each time
             place.noise = noise
             place.arena.write_noise(place.row, noise)
         self._write_schedule(place)
+
+    def _write_words(self, place: _Lane, wish: Wish) -> None:
+        """What a lane's words leave in the network's attention."""
+        for told in place.arena.everything_told:
+            told.write_words(place.row, wish.sides)
 
     def _write_schedule(self, place: _Lane) -> None:
         """The passes of a lane, which are others without a source."""
@@ -227,6 +233,19 @@ class DiffusionAdapter:
         """Equal sizes, passes and ways share a pass."""
         guided, hinted = self._guidance(control) > 1, self._edge(control) > 0
         return (size.width, size.height, control.params.steps, guided, hinted)
+
+    def read_loras(self, files: Sequence[LoraFile]) -> Loras:
+        """Read and check low-rank weights for the U-Net. Any thread."""
+        return self._fuser.read(files)
+
+    def fuse(self, loras: Loras) -> Iterator[None]:
+        """Put these low-rank weights into the U-Net, a layer at a time; lanes are written anew with the last step."""
+        yield from self._fuser.prepare(loras)
+        self._fuser.switch(loras)
+        for place in self._lanes.values():
+            if place.wish is not None:
+                self._write_words(place, place.wish)
+                self._write_schedule(place)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
         """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""

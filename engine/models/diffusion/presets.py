@@ -160,4 +160,5 @@ def preset_spec(preset: Preset) -> ModelSpec:
         strength=f"How much noise hides the camera: {start}. It never changes how many passes a frame takes.",
         inner_pixels=preset.pixels,
         looks=_LOOKS,
+        takes_loras=True,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from liveglass.engine.models.diffusion.lora import weights_of
 from liveglass.engine.models.diffusion.prompted import Prompted
 
 
@@ -20,12 +21,16 @@ class _Given(nn.Module):
 class PromptedUNet(Prompted):
     """A U-Net whose passes take a remembered prompt. It takes `unet` over: that is good for nothing else afterwards.
 
+    Attributes:
+        stock_weights: by the paths that its layers had in `unet`.
+
     Raises:
         ModelFailed: a kind of attention or embedding that no preset has.
     """
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__(unet)
+        self.stock_weights = weights_of(unet)
         self.stock.time_embedding = _Given()
         self.stock.get_time_embed = _sample_and_time
         self.stock.get_aug_embed = _nothing_added

@@ -7,7 +7,7 @@ pixel that comes out was painted by the decoder. Runs on the worker's one thread
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,7 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.errors import OutOfMemory
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Makings
-from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule, no_loras
 from liveglass.engine.models.devices import choose_device, kernels
 from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice, weight_file
 from liveglass.engine.models.nano.network import (
@@ -229,6 +229,14 @@ class NanoAdapter:
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal inner size and step count may run as one cohort."""
         return (*working_size(size.width, size.height), self.schedule(control, size).steps)
+
+    def read_loras(self, files: Sequence[LoraFile]) -> Loras:
+        """This model takes none."""
+        raise no_loras(self.spec)
+
+    def fuse(self, loras: Loras) -> Iterator[None]:
+        """This model takes none."""
+        raise no_loras(self.spec)
 
 
 def shrink(picture: Pixels, width: int, height: int) -> Pixels:

@@ -4,7 +4,7 @@ A frame is `begin` (encode, noise), passes, `finish` (decode); nothing between t
 worker's one thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Makings
 from liveglass.engine.models.arena import ROW
-from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
+from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule, no_loras
 from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.schedules import FlowScheduler
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
@@ -215,6 +215,14 @@ class PackedAdapter:
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal sizes and passes share a pass."""
         return (size.width, size.height, control.params.steps)
+
+    def read_loras(self, files: Sequence[LoraFile]) -> Loras:
+        """None are known for this family."""
+        raise no_loras(self.spec)
+
+    def fuse(self, loras: Loras) -> Iterator[None]:
+        """None are known for this family."""
+        raise no_loras(self.spec)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[TokenArena, Tensor]:
         """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""
