@@ -247,7 +247,7 @@ class Engine:
         options = SessionOptions.of(request, has_mask=self._masks is not None)
         self._check_model(request)
         first = control or first_control(request, self.spec, secrets.randbelow(MAX_SEED + 1))
-        admitted = not self._queue and self._holds(Demand(options.fps, first.params.steps))
+        admitted = not self._queue and self._holds(Demand(options.fps, first.params.steps, pixels=options.size.pixels))
         if not admitted and len(self._queue) >= self.config.queue_limit:
             raise AtCapacity(
                 f"{len(self._queue)} sessions are waiting for a place already.",

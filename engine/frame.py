@@ -41,6 +41,11 @@ class Size(msgspec.Struct, frozen=True, array_like=True):
         return self.width * self.height * 3
 
     @property
+    def pixels(self) -> int:
+        """How many it has."""
+        return self.width * self.height
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """[H, W, 3]."""
         return self.height, self.width, 3

@@ -154,10 +154,11 @@ class Worker:
         steps: int = 4,
         running: bool = True,
         similarity: float = 0.0,
+        size: Size = SIZE,
     ) -> None:
         self.versions[session] = 1
         control = ControlState(1, params=Params(steps=steps, similarity=similarity))
-        self.inbox.put(m.OpenStream(session, SIZE, 100.0, 24, control, has_source, running))
+        self.inbox.put(m.OpenStream(session, size, 100.0, 24, control, has_source, running))
 
     def control(self, session: str = "a", *, steps: int = 4, transition_ms: int = 0, similarity: float = 0.0) -> int:
         self.versions[session] += 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from liveglass.engine.worker.cost import CostTable, percentile
+from liveglass.engine.worker.cost import USUAL_PIXELS, CostTable, percentile
 
 SAMPLES = 96
 """A percentile is taken over so many slots."""
@@ -70,14 +70,18 @@ def rungs(fps: int, steps: int, valid_steps: Sequence[int], least_fps: float) ->
 class Ladder:
     """Where one session stands; times are seconds.
 
+    Args:
+        pixels: of its pictures.
+
     Attributes:
         rung: the rung in force.
         rungs: all of them, the best one first.
     """
 
-    def __init__(self, fps: int, rungs: Sequence[Rung]) -> None:
+    def __init__(self, fps: int, rungs: Sequence[Rung], *, pixels: int = USUAL_PIXELS) -> None:
         self.rungs = tuple(rungs)
         self._fps = fps
+        self._pixels = pixels
         self._path: list[int] = [0]  # the rungs that were left on the way down, and at its end the one in force
         self._waits: deque[float] = deque(maxlen=SAMPLES)
         self._lates: deque[float] = deque(maxlen=SAMPLES)
@@ -156,7 +160,7 @@ class Ladder:
         here = self.rung
         for place in range(self.place + 1, len(self.rungs)):
             below = self.rungs[place]
-            is_shorter = cost.frame(below.steps).p95 < _SHORTER * cost.frame(here.steps).p95
+            is_shorter = self._seconds(below, cost) < _SHORTER * self._seconds(here, cost)
             # Fewer pictures make none of them younger: they only free the machine for the hand-off.
             is_rarer = late > 1.0 and below.every > here.every and self._fps / below.every < new_fps
             if is_shorter or is_rarer:
@@ -179,5 +183,9 @@ class Ladder:
 
     def _growth(self, cost: CostTable) -> float:
         """How much longer a picture takes on the rung that was left last."""
-        here, there = cost.frame(self.rung.steps).p95, cost.frame(self.rungs[self._path[-2]].steps).p95
+        here, there = self._seconds(self.rung, cost), self._seconds(self.rungs[self._path[-2]], cost)
         return there / here if here else 1.0
+
+    def _seconds(self, rung: Rung, cost: CostTable) -> float:
+        """What a picture takes on that rung."""
+        return cost.frame(rung.steps, pixels=self._pixels).p95

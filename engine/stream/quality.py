@@ -19,6 +19,7 @@ class Quality:
 
     Args:
         steps: passes that the session asks for at first.
+        pixels: of its pictures.
         tell: hears of every move.
 
     Attributes:
@@ -27,11 +28,18 @@ class Quality:
     """
 
     def __init__(
-        self, fps: int, steps: int, spec: ModelSpec, metrics: Metrics, tell: Callable[[QualityChanged], None]
+        self,
+        fps: int,
+        steps: int,
+        spec: ModelSpec,
+        metrics: Metrics,
+        tell: Callable[[QualityChanged], None],
+        *,
+        pixels: int,
     ) -> None:
         self._fps, self._spec, self._metrics, self._tell = fps, spec, metrics, tell
         self._asked = steps, least_fps("cpu")
-        self._ladder = Ladder(fps, self._rungs())
+        self._ladder = Ladder(fps, self._rungs(), pixels=pixels)
         self.rung = Rung()
         self.given_up: QualityChanged | None = None
         self._is_new_model = False

@@ -115,7 +115,9 @@ class Session:
         self._metrics = metrics
         self._clock = clock
         self._lock = threading.RLock()
-        self._quality = Quality(options.fps, control.params.steps, spec, metrics, self.audience.tell)
+        self._quality = Quality(
+            options.fps, control.params.steps, spec, metrics, self.audience.tell, pixels=options.size.pixels
+        )
         self._steering = Steering(control, spec, clock.now())
         self._origins = Origins(control)
         self._scheduler = FrameScheduler(options.fps, fades=options.source == "none")
@@ -232,13 +234,14 @@ class Session:
     @property
     def demand(self) -> Demand:
         """What it asks of the model."""
-        return Demand(self.options.fps, self.control.params.steps)
+        return Demand(self.options.fps, self.control.params.steps, pixels=self.options.size.pixels)
 
     @property
     def given(self) -> Demand:
         """What it asks of the model by now, with what its quality ladder gave up."""
         rung = self._quality.rung
-        return Demand(self.options.fps, min(self.control.params.steps, rung.steps), rung.every)
+        steps = min(self.control.params.steps, rung.steps)
+        return Demand(self.options.fps, steps, rung.every, self.options.size.pixels)
 
     @property
     def busy_s(self) -> float:

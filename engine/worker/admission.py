@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.cost import CostTable, percentile
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, CostTable, percentile
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
 
 LEAST_FPS = {"cpu": 6.0, "mps": 6.0, "cuda": 24.0}
@@ -63,11 +63,12 @@ def turn_in(position: int, ages_s: Sequence[float], typical_s: float | None) -> 
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """What one session asks of the model: slots a second, passes for a picture, and slots from one to the next."""
+    """What one session asks of the model: slots a second, passes for a picture, slots from one to the next, pixels."""
 
     fps: int
     steps: int
     every: int = 1
+    pixels: int = USUAL_PIXELS
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -102,6 +103,7 @@ class _Simulated:
     grid: Grid
     steps: int
     every: int = 1
+    pixels: int = USUAL_PIXELS
     last_slot: int = -1
     served: float = 0.0
     seen: int = -1
@@ -119,8 +121,9 @@ class _Simulated:
     def candidate(self, now: float) -> Candidate:
         """How the planner sees it."""
         has_work = self.camera(now) > self.seen
+        group = (self.steps, self.pixels)
         return Candidate(
-            self.name, self.grid, self.steps, self.last_slot, self.served, (self.steps,), self.every, has_work
+            self.name, self.grid, self.steps, self.last_slot, self.served, group, self.every, has_work, self.pixels
         )
 
     def show(self, number: int, at: float) -> None:
@@ -139,9 +142,17 @@ def forecast(demands: Sequence[Demand], cost: CostTable, *, max_batch: int = 1, 
         cores_each: what the server's own stages take for one session, in cores.
     """
     together = [
-        _Simulated(str(number), Grid(number / (demand.fps * len(demands)), demand.fps), demand.steps, demand.every)
+        _Simulated(
+            str(number),
+            Grid(number / (demand.fps * len(demands)), demand.fps),
+            demand.steps,
+            demand.every,
+            demand.pixels,
+        )
         for number, demand in enumerate(demands)
     ]
+    batches = range(1, max_batch + 1)
+    cost = cost.knowing(Case(one.pixels, one.steps, batch) for one in together for batch in batches)
     now, names = 0.0, {one.name: one for one in together}
     while now < _SIMULATED_S:
         candidates = [one.candidate(now) for one in together]
@@ -150,7 +161,8 @@ def forecast(demands: Sequence[Demand], cost: CostTable, *, max_batch: int = 1, 
                 coming = [one.taken_at(one.camera(now) + 1) for one in together]
                 now = max(min([*coming, *([] if until is None else [until])]), now + 1e-6)
             case Start(cohort):
-                seconds = max(cost.frame(names[cohort[0][0]].steps, len(cohort)).p95, 1e-4)
+                first = names[cohort[0][0]]
+                seconds = max(cost.frame(first.steps, len(cohort), pixels=first.pixels).p95, 1e-4)
                 numbers = {name: names[name].camera(now) for name, _ in cohort}
                 now += seconds
                 for name, slot in cohort:

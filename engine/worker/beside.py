@@ -15,31 +15,38 @@ from liveglass.engine.worker.transition import shown_again
 from liveglass.engine.worker.work import StreamWork, inspect
 
 PROBE_SIZE = Size(640, 360)
+SMALL_PROBE_SIZE = Size(160, 90)
 
 
 class Beside:
     """Makes them.
 
     Args:
+        paints: told of the frames that are in flight now.
         before_step: called before each pass.
     """
 
-    def __init__(self, adapter: ModelAdapter, clock: Clock, before_step: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        adapter: ModelAdapter,
+        clock: Clock,
+        paints: Callable[[Sequence[StreamWork]], None],
+        before_step: Callable[[], None],
+    ) -> None:
         self._adapter = adapter
         self._clock = clock
+        self._paints = paints
         self._before_step = before_step
 
-    def probe(self, steps: int, batch: int = 1) -> float:
+    def probe(self, steps: int, batch: int = 1, size: Size = PROBE_SIZE) -> float:
         """A cohort of `batch` frames that nobody sees; returns its seconds."""
         control = ControlState(version=1, params=Params(steps=steps, seed=1))
         with ExitStack() as stack:
-            works = [
-                stack.enter_context(closing(StreamWork.aside(PROBE_SIZE, control, self._adapter))) for _ in range(batch)
-            ]
+            works = [stack.enter_context(closing(StreamWork.aside(size, control, self._adapter))) for _ in range(batch)]
             for work in works:
                 work.pin(self._clock.now())
             begun = self._clock.now()
-            self._paint(works, [nobody(PROBE_SIZE)] * batch)
+            self._paint(works, [nobody(size)] * batch)
             return self._clock.now() - begun
 
     def preview(self, message: m.Preview) -> m.Previewed:
@@ -60,6 +67,7 @@ class Beside:
 
     def _paint(self, works: Sequence[StreamWork], sources: Sequence[Pixels | None]) -> list[Pixels]:
         """What the lanes are written for, as one cohort; copies."""
+        self._paints(works)
         lanes = [work.lane for work in works]
         self._adapter.begin(lanes, sources)
         for step in range(works[0].pinned.control.params.steps):

@@ -12,12 +12,12 @@ import structlog
 
 from liveglass.engine.clock import Clock
 from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
-from liveglass.engine.frame import Lora, Stages
+from liveglass.engine.frame import Lora, Size, Stages
 from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.beside import Beside
-from liveglass.engine.worker.cost import CostMeter
+from liveglass.engine.worker.beside import PROBE_SIZE, SMALL_PROBE_SIZE, Beside
+from liveglass.engine.worker.cost import Case, CostMeter
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
 from liveglass.engine.worker.refit import SLICE_S, Refit
 from liveglass.engine.worker.ring import CellPool, Ring
@@ -77,6 +77,7 @@ class WorkerLoop:
 
     Attributes:
         progress_at: when the frame in flight last got on; None when nothing is in flight. Read by the heartbeat.
+        case: what the newest frame is, by its cost; None before the first. Read by the heartbeat.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class WorkerLoop:
         loras: tuple[Lora, ...] = (),
     ) -> None:
         self.inbox = inbox or Inbox()
-        self.meter = CostMeter()
+        self.meter = CostMeter(adapter.spec.inner_pixels)
+        self.case: Case | None = None
         self.progress_at: float | None = None
         self.stopped = False
         self._adapter = adapter
@@ -115,7 +117,7 @@ class WorkerLoop:
         self._closing: list[StreamWork] = []
         self._asides: deque[m.Question] = deque()
         self._aside: m.Question | None = None
-        self._beside = Beside(adapter, clock, self._before_step)
+        self._beside = Beside(adapter, clock, self._paints, self._before_step)
         self._failures = 0
         self._served = 0.0
 
@@ -132,12 +134,14 @@ class WorkerLoop:
     def _warm_up(self) -> None:
         spec = self._adapter.spec
         for steps in spec.valid_steps:
-            self._measure(steps, 1, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1)
+            self._measure(PROBE_SIZE, steps, 1, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1)
+        # What a frame takes whatever its size is told by a second one.
+        self._measure(SMALL_PROBE_SIZE, spec.default_steps, 1, UNCOUNTED_FRAMES + 1)
         batch = 2
         while batch <= self._max_batch:
             # What was never measured together is never planned together.
             try:
-                self._measure(spec.default_steps, batch, WARMUP_FRAMES)
+                self._measure(PROBE_SIZE, spec.default_steps, batch, WARMUP_FRAMES)
             except (LiveglassError, MemoryError, RuntimeError) as error:
                 if not isinstance(_typed(error), OutOfMemory):
                     raise
@@ -145,7 +149,7 @@ class WorkerLoop:
                 self._max_batch = batch // 2
             batch *= 2
 
-    def _measure(self, steps: int, batch: int, frames: int) -> None:
+    def _measure(self, size: Size, steps: int, batch: int, frames: int) -> None:
         """Take up to so many times, within the budget."""
         spent = 0.0
         for number in range(frames):
@@ -154,10 +158,10 @@ class WorkerLoop:
             self._take_in()
             if self.stopped:
                 return
-            seconds = self._beside.probe(steps, batch)
+            seconds = self._beside.probe(steps, batch, size)
             spent += seconds
             if number >= UNCOUNTED_FRAMES:
-                self.meter.add(steps, batch, seconds)
+                self.meter.add(steps, batch, seconds, pixels=size.pixels)
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -263,6 +267,7 @@ class WorkerLoop:
                     self._adapter.group(stream.control, stream.size),
                     stream.rung.every,
                     has_work,
+                    stream.size.pixels,
                 )
             )
         return candidates
@@ -329,6 +334,7 @@ class WorkerLoop:
             if done is not None:
                 self._send(m.SourceDone(stream.session, done, replaced=False))
             stream.pin(started)
+        self._paints(cohort)
         if self._run(cohort, [stream.lane for stream in cohort], started):
             self._account(cohort, started)
 
@@ -396,7 +402,9 @@ class WorkerLoop:
     def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
         self._failures = 0
         seconds = self._clock.now() - started
-        self.meter.add(cohort[0].pinned.control.params.steps, len(cohort), seconds)
+        case = _case(cohort)
+        if case in self.meter or all(stream.made >= UNCOUNTED_FRAMES for stream in cohort):
+            self.meter.add(case.steps, case.batch, seconds, pixels=case.pixels)
         for stream in cohort:
             stream.delivered(seconds / len(cohort))
 
@@ -420,6 +428,16 @@ class WorkerLoop:
                 self._send(m.RoomLeft(number, self._free_bytes(), None))
             case m.SetLoras():
                 self._refit.begin(message)
+
+    def _paints(self, cohort: Sequence[StreamWork]) -> None:
+        """These frames are in flight now."""
+        self.case = _case(cohort)
+
+
+def _case(cohort: Sequence[StreamWork]) -> Case:
+    """What a cohort costs is told by that: sizes that may run together differ in what goes in and out at most."""
+    pixels = max(stream.size.pixels for stream in cohort)
+    return Case(pixels, cohort[0].pinned.control.params.steps, len(cohort))
 
 
 def _typed(error: Exception) -> LiveglassError:

@@ -11,7 +11,7 @@ from liveglass.engine.frame import Lora, Provenance, Size, SourceStamp, Steady
 from liveglass.engine.makings import Kernels, WeightFile
 from liveglass.engine.models.base import LoraFile
 from liveglass.engine.stream.ladder import Rung
-from liveglass.engine.worker.cost import CostTable
+from liveglass.engine.worker.cost import Case, CostTable
 
 
 class OpenStream(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -272,11 +272,13 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag=True):
         sent_at: when it was sent; it may be read much later.
         progress_at: when the frame in flight last got on; None when nothing is in flight.
         cost: the table as measured by now.
+        case: what the newest frame is, by its cost; None before the first.
     """
 
     sent_at: float
     progress_at: float | None
     cost: CostTable
+    case: Case | None = None
 
 
 class Fatal(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from liveglass.engine.models.base import GroupKey
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.cost import CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, CostTable
 
 MARGIN_S = 0.004
 """Between the expected end of a frame and its deadline: the way back to the server and a noisy scheduler."""
@@ -32,6 +32,7 @@ class Candidate:
         every: a new picture for every so manieth slot at most.
         has_work: whether there is something to generate now; else it only counts as load: its next camera picture comes
             within a slot, and whoever waits for the best moment meanwhile could be passed over again and again.
+        pixels: of its pictures.
     """
 
     session: str
@@ -42,6 +43,7 @@ class Candidate:
     group: GroupKey
     every: int = 1
     has_work: bool = True
+    pixels: int = USUAL_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def plan(now: float, candidates: Sequence[Candidate], cost: CostTable, max_batch
     for aim in ready[1:]:
         if len(cohort) == max_batch:
             break
-        if aim.candidate.group == first.group and _pays(cost, first.steps, len(cohort)):
+        if aim.candidate.group == first.group and _pays(cost, first, len(cohort)):
             cohort.append((aim.candidate.session, aim.slot))
     return Start(tuple(cohort))
 
@@ -99,7 +101,7 @@ def _aims(now: float, candidates: Sequence[Candidate], cost: CostTable) -> list[
     """When each candidate's next frame should start."""
     aims = []
     for candidate in candidates:
-        need = cost.frame(candidate.steps).p95 + MARGIN_S
+        need = cost.frame(candidate.steps, pixels=candidate.pixels).p95 + MARGIN_S
         # A session that has had no frame yet waits for nothing.
         after = candidate.last_slot + candidate.every if candidate.last_slot >= 0 else 0
         slot = max(after, candidate.grid.next_slot(now + need - LATE_S))
@@ -118,7 +120,10 @@ def _aims(now: float, candidates: Sequence[Candidate], cost: CostTable) -> list[
     return aims
 
 
-def _pays(cost: CostTable, steps: int, batch: int) -> bool:
-    """Whether one more frame in the cohort is cheaper than a cohort of its own."""
-    together, apart = cost.frame(steps, batch + 1).p50, cost.frame(steps, batch).p50 + cost.frame(steps).p50
-    return together < 0.85 * apart
+def _pays(cost: CostTable, first: Candidate, batch: int) -> bool:
+    """Whether one more frame in the cohort of `first` is cheaper than a cohort of its own."""
+
+    def seconds(frames: int) -> float:
+        return cost.frame(first.steps, frames, pixels=first.pixels).p50
+
+    return seconds(batch + 1) < 0.85 * (seconds(batch) + seconds(1))

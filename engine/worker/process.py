@@ -217,7 +217,7 @@ def _read(connection: Connection, inbox: Inbox, on_lost: Callable[[], None]) -> 
 
 def _beat(outlet: _Outlet, loop: WorkerLoop, clock: Clock, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        outlet.send(m.Beat(clock.now(), loop.progress_at, loop.meter.table()))
+        outlet.send(m.Beat(clock.now(), loop.progress_at, loop.meter.table(), loop.case))
 
 
 def _weigh(outlet: _Outlet, weights: Sequence[Path], stop: threading.Event) -> None:

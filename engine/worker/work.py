@@ -53,6 +53,7 @@ class StreamWork:
         last_slot: the slot that the last frame was aimed at.
         retry_at: when a frame that failed is tried again without a new input, seconds; None when none failed.
         served: seconds of model time so far, for the fair share.
+        made: frames so far.
     """
 
     def __init__(self, opened: OpenStream, adapter: ModelAdapter) -> None:
@@ -65,6 +66,7 @@ class StreamWork:
         self.has_source = opened.has_source
         self.last_slot = -1
         self.served = 0.0
+        self.made = 0
         self.retry_at: float | None = None
         self._failed, self._failed_version = 0, 0
         self._adapter = adapter
@@ -289,6 +291,7 @@ class StreamWork:
         self._just_abandoned = False
         self._failed = 0
         self.served += seconds
+        self.made += 1
 
     def _keep_done(self) -> None:
         """Remember what the frame in flight was made of, unless a rest came in between: it is wanted again then."""

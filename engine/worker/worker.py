@@ -239,9 +239,8 @@ class Worker:
         beat = self._beat
         if beat is None or beat.progress_at is None:
             return ""
-        p95 = max((cost.p95 for cost in beat.cost.entries.values()), default=0.0)
         stuck = beat.sent_at - beat.progress_at
-        if stuck > max(HANG_AT_LEAST_S, HANG_TIMES_P95 * p95):
+        if stuck > patience_s(beat):
             return f"A frame has not got on for {stuck:.1f} s."
         return ""
 
@@ -318,6 +317,13 @@ def _refusal(message: m.Answer, body: ErrorBody) -> LiveglassError:
     kinds: tuple[type[LiveglassError], ...] = (WeightsRefused, NotAvailable, OutOfMemory)
     kind = next((known for known in kinds if known.code == body.code), SwapFailed)
     return kind(body.message, hint=body.hint or None, field=body.field)
+
+
+def patience_s(beat: m.Beat) -> float:
+    """For how long the frame that the worker is at may not get on, seconds: by the cost of such a frame."""
+    case = beat.case
+    p95 = 0.0 if case is None else beat.cost.frame(case.steps, case.batch, pixels=case.pixels).p95
+    return max(HANG_AT_LEAST_S, HANG_TIMES_P95 * p95)
 
 
 class _ProcessWorker:

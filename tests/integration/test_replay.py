@@ -122,7 +122,7 @@ async def test_before_the_first_frame_and_after_a_panic_there_is_nothing_to_make
     camera = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
     async with connect(site.address, camera_visible="all", size=(64, 64)) as live:
         assert live.opened is not None
-        with pytest.raises(NoSuchFrame) as refused:
+        with pytest.raises(NoSuchFrame):
             await live.replay()
         assert (await replayed(site, talk, live.id, live.opened.token)).status_code == 404
         async for frame in live.frames():

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveglass.engine.worker.admission import Demand, Forecast, forecast, least_fps, longest_wait, turn_in
-from liveglass.engine.worker.cost import Cost, CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostTable
 
 CPU, GPU = least_fps("cpu"), least_fps("cuda:0")
 
 
 def table(seconds: float) -> CostTable:
-    return CostTable({"4x1": Cost(seconds, seconds)})
+    return CostTable({Case(USUAL_PIXELS, 4): Cost(seconds, seconds)})
 
 
 @given(st.floats(0.002, 0.5))
@@ -50,9 +50,19 @@ def test_the_least_that_is_promised_decides(fast: float, count: int) -> None:
 
 
 def test_passes_that_a_session_asks_for_count() -> None:
-    cost = CostTable({"4x1": Cost(0.1, 0.1), "1x1": Cost(0.03, 0.03)})
+    cost = CostTable({Case(USUAL_PIXELS, 4): Cost(0.1, 0.1), Case(USUAL_PIXELS, 1): Cost(0.03, 0.03)})
     assert not forecast([Demand(24, 4)] * 2, cost).holds(CPU, 9)
     assert forecast([Demand(24, 1)] * 4, cost).holds(CPU, 9)
+
+
+def test_a_session_counts_with_the_size_of_its_pictures() -> None:
+    large = [Demand(24, 4, pixels=4 * USUAL_PIXELS)] * 2
+    assert forecast([Demand(24, 4)] * 2, table(0.04)).holds(CPU, 9)
+    assert not forecast(large, table(0.04)).holds(CPU, 9)
+    inside = CostTable(table(0.04).entries, inner_pixels=USUAL_PIXELS // 4)
+    assert forecast(large, inside).holds(CPU, 9), "this model paints no more for it"
+    measured = CostTable({**table(0.04).entries, Case(4 * USUAL_PIXELS, 4): Cost(0.05, 0.05)})
+    assert forecast(large, measured).holds(CPU, 9)
 
 
 def test_what_the_server_itself_takes_counts() -> None:

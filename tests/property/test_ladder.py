@@ -17,10 +17,10 @@ from liveglass.engine.stream.ladder import (
     Rung,
     rungs,
 )
-from liveglass.engine.worker.cost import Cost, CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostTable
 
 FPS = 24
-COST = CostTable({f"{steps}x1": Cost(0.02 + 0.012 * steps, 0.02 + 0.012 * steps) for steps in (1, 2, 4)})
+COST = CostTable({Case(USUAL_PIXELS, steps): Cost(0.02 + 0.012 * steps, 0.02 + 0.012 * steps) for steps in (1, 2, 4)})
 ALL = rungs(FPS, 4, (1, 2, 4), 6.0)
 
 
@@ -111,7 +111,7 @@ def test_what_was_given_up_is_taken_back_and_then_the_wait_is_the_usual_one_agai
 
 def test_nothing_is_given_up_that_takes_no_less_work() -> None:
     """A model whose passes cost nothing, and which makes fewer pictures than any rung allows."""
-    flat = CostTable({f"{steps}x1": Cost(0.3, 0.3) for steps in (1, 2, 4)})
+    flat = CostTable({Case(USUAL_PIXELS, steps): Cost(0.3, 0.3) for steps in (1, 2, 4)})
     ladder = Ladder(FPS, ALL)
     moves = [ladder.slot(slot / FPS, wait=2.0, late=2.0, new_fps=3.0, cost=flat) for slot in range(2000)]
     assert not any(moves)

@@ -3,11 +3,12 @@
 import random
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from liveglass.engine.stream.grid import Grid
-from liveglass.engine.worker.cost import Cost, CostMeter, CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostMeter, CostTable
 from liveglass.engine.worker.planner import LATE_S, MARGIN_S, Candidate, Start, Wait, plan
 
 FPS = 24
@@ -15,9 +16,9 @@ PERIOD = 1 / FPS
 
 
 def table(seconds: float, *, batched: float | None = None) -> CostTable:
-    entries = {"4x1": Cost(seconds, seconds)}
+    entries = {Case(USUAL_PIXELS, 4): Cost(seconds, seconds)}
     if batched is not None:
-        entries["4x2"] = Cost(batched, batched)
+        entries[Case(USUAL_PIXELS, 4, 2)] = Cost(batched, batched)
     return CostTable(entries)
 
 
@@ -157,6 +158,13 @@ def test_waking_up_late_by_less_than_three_milliseconds_still_aims_at_the_slot(l
 def test_waking_up_later_than_that_aims_at_the_next_slot() -> None:
     decision = plan(1.0 - 0.02 - MARGIN_S + 0.0031, [candidate(t0=1.0)], table(0.02))
     assert isinstance(decision, Wait)
+
+
+def test_a_large_picture_starts_as_much_earlier_as_it_takes_longer() -> None:
+    large = Candidate("a", Grid(1.0, FPS), 4, 0, 0.0, (4,), pixels=2 * USUAL_PIXELS)
+    decision = plan(1.0, [large], table(0.01))
+    assert isinstance(decision, Wait)
+    assert decision.until == pytest.approx(1.0 + PERIOD - 0.02 - MARGIN_S)
 
 
 def test_who_was_served_least_goes_first() -> None:

@@ -8,10 +8,14 @@ from liveglass.engine.errors import BrokenFrame
 from liveglass.engine.events import QualityChanged
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.cost import Cost, CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostTable
 from liveglass.engine.worker.worker import WorkerStatus
 
-SLOW = WorkerStatus("ready", device="cpu", cost=CostTable({"1x1": Cost(0.1, 0.1), "4x1": Cost(0.3, 0.3)}))
+SLOW = WorkerStatus(
+    "ready",
+    device="cpu",
+    cost=CostTable({Case(USUAL_PIXELS, 1): Cost(0.1, 0.1), Case(USUAL_PIXELS, 4): Cost(0.3, 0.3)}),
+)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from liveglass.engine.errors import WeightsRefused
 from liveglass.engine.frame import Lora, Pixels
 from liveglass.engine.models.base import LoraFile, Loras
 from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.loop import UNCOUNTED_FRAMES
 from liveglass.engine.worker.refit import SLICE_S
 
 LAYER_S = 0.002
@@ -82,8 +83,9 @@ def test_weights_change_between_two_frames_in_slices_and_a_still_picture_is_made
 def test_where_the_model_is_busy_there_is_one_slice_at_most_between_two_frames() -> None:
     worker, model = restyled()
     worker.open(steps=30)
-    worker.source()
-    worker.steps(3)
+    while len(worker.made) < 2 * UNCOUNTED_FRAMES:  # what a frame costs is known by then
+        worker.source()
+        worker.steps(1)
     asked(worker)
     while not worker.of(m.LorasSet):
         worker.source()

@@ -10,11 +10,15 @@ from liveglass.engine.events import QualityChanged
 from liveglass.engine.frame import FrameKind, OutputFrame, SourceFrame
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.cost import Cost, CostTable
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostTable
 from liveglass.engine.worker.worker import WorkerStatus
 
 WORLD = world()
-SLOW = WorkerStatus("ready", device="cpu", cost=CostTable({"1x1": Cost(0.1, 0.1), "4x1": Cost(0.3, 0.3)}))
+SLOW = WorkerStatus(
+    "ready",
+    device="cpu",
+    cost=CostTable({Case(USUAL_PIXELS, 1): Cost(0.1, 0.1), Case(USUAL_PIXELS, 4): Cost(0.3, 0.3)}),
+)
 
 
 class Still:

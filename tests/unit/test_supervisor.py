@@ -9,9 +9,11 @@ import pytest
 
 from liveglass.engine.clock import SystemClock
 from liveglass.engine.errors import ModelNotReady, SwapFailed
+from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case, Cost, CostTable
 from liveglass.engine.worker.process import WorkerSettings
 from liveglass.engine.worker.supervisor import Supervisor
-from liveglass.engine.worker.worker import WorkerMode, WorkerStatus
+from liveglass.engine.worker.worker import WorkerMode, WorkerStatus, patience_s
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -123,12 +125,20 @@ async def test_a_model_that_does_not_load_is_tried_again_later_and_closing_does_
     assert threads() == set()
 
 
+def test_a_frame_has_the_time_that_one_of_its_size_takes_before_it_counts_as_stuck() -> None:
+    table = CostTable({Case(USUAL_PIXELS, 4): Cost(0.3, 0.4)})
+    assert patience_s(m.Beat(0.0, 0.0, table, Case(USUAL_PIXELS, 4))) == pytest.approx(5 * 0.4)
+    assert patience_s(m.Beat(0.0, 0.0, table, Case(4 * USUAL_PIXELS, 4))) == pytest.approx(5 * 1.6)
+    assert patience_s(m.Beat(0.0, 0.0, table, Case(USUAL_PIXELS // 16, 4))) == 1.0
+    assert patience_s(m.Beat(0.0, 0.0, table)) == 1.0
+
+
 async def test_a_thread_serves_as_a_process_does() -> None:
     seen = Seen()
     keeper = supervisor("null", "thread", seen)
     keeper.start()
     ready = await seen.until(lambda status: status.state == "ready")
-    assert set(ready.cost.entries) == {"1x1", "2x1", "4x1"}
+    assert set(ready.cost.entries) == {*(Case(USUAL_PIXELS, steps) for steps in (1, 2, 4)), Case(160 * 90, 4)}
     assert await keeper.probe() >= 0
     keeper.kill()
     lost = await seen.until(lambda status: status.state == "lost")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_worker import CELLS, SIZE, Worker
+from virtual_worker import CELLS, SIZE, STEP_S, Worker
 
 from liveglass.engine.errors import BrokenFrame, OutOfMemory
-from liveglass.engine.frame import Pixels
+from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.worker import messages as m
+from liveglass.engine.worker.cost import USUAL_PIXELS, Case
 from liveglass.engine.worker.loop import FAILURES_IN_A_ROW
 from liveglass.engine.worker.work import inspect
 
@@ -74,7 +75,7 @@ def test_where_the_model_is_slow_a_given_up_frame_makes_room_at_once_for_the_one
     worker = Worker()
     worker.open()
     worker.source()
-    worker.loop.meter.add(4, 1, 0.1)
+    worker.loop.meter.add(4, 1, 0.1, pixels=SIZE.pixels)
     given_up: list[float] = []
 
     def change() -> None:
@@ -381,6 +382,24 @@ def test_where_only_one_lane_is_left_a_session_fails_by_name_and_the_lane_stays_
     assert worker.cells == set(range(CELLS))
 
 
+def test_a_size_that_was_never_measured_is_judged_by_an_estimate_and_then_by_its_own_frames() -> None:
+    worker = Worker()
+    worker.loop.warm_up()
+    usual = worker.loop.meter.table().frame(4)
+    assert usual.p50 == pytest.approx(4 * STEP_S)
+    assert worker.loop.meter.table().frame(4, pixels=64) == usual, "this model takes the same for every size"
+    worker.open(has_source=False, size=Size(8, 8))
+    worker.model.on_step = lambda _: worker.clock.advance(STEP_S) and None
+    for made in (1, 2):
+        worker.run()
+        assert (len(worker.made), Case(64, 4) in worker.loop.meter) == (made, False), "it touches memory at first"
+        worker.control()
+    worker.run()
+    assert worker.loop.meter.table().frame(4, pixels=64).p50 == pytest.approx(8 * STEP_S)
+    assert worker.loop.meter.table().frame(4) == usual
+    assert worker.loop.case == Case(64, 4)
+
+
 def test_a_transition_goes_on_by_itself_and_its_last_frame_is_over() -> None:
     worker = Worker()
     worker.open(has_source=False)
@@ -492,10 +511,15 @@ def test_whatever_comes_in_whatever_order_every_cell_and_lane_comes_home(
             versions[message.session] = message.provenance.version
 
 
+def measured(worker: Worker) -> set[tuple[int, int]]:
+    """Passes and frames of what is known at the usual size."""
+    return {(case.steps, case.batch) for case in worker.loop.meter.table().entries if case.pixels == USUAL_PIXELS}
+
+
 def test_what_may_run_together_is_measured_together_while_warming_up_and_then_planned_so() -> None:
     worker = Worker(max_batch=4)
     worker.loop.warm_up()
-    assert set(worker.loop.meter.table().entries) == {"1x1", "2x1", "4x1", "4x2", "4x4"}
+    assert measured(worker) == {(1, 1), (2, 1), (4, 1), (4, 2), (4, 4)}
     for session in "abcd":
         worker.open(session)
         worker.source(session=session)
@@ -506,7 +530,7 @@ def test_what_may_run_together_is_measured_together_while_warming_up_and_then_pl
 def test_without_memory_for_a_cohort_of_four_two_run_together() -> None:
     worker = Worker(lanes=6, max_batch=4)
     worker.loop.warm_up()
-    assert set(worker.loop.meter.table().entries) == {"1x1", "2x1", "4x1", "4x2"}
+    assert measured(worker) == {(1, 1), (2, 1), (4, 1), (4, 2)}
     for session in "abc":
         worker.open(session)
         worker.source(session=session)
