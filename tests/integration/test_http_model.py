@@ -1,9 +1,12 @@
 """The resident model over HTTP: who may put another one in its place, and how everybody hears of it."""
 
 import asyncio
+import json
+import struct
 
 import pytest
 
+from liveglass.transport.header import WireKind
 from liveglass.web.keys import KeyRing
 
 PATIENCE_S = 30.0
@@ -69,3 +72,31 @@ async def test_a_model_that_takes_no_low_rank_weights_says_so_and_a_list_is_a_li
         refused = await site.client.put("/v1/model/loras", json=body)
         assert refused.json()["error"]["code"] == code, refused.text
     assert (await site.client.get("/v1/model")).json()["loras"] == []
+
+
+async def test_a_viewer_of_a_real_server_sees_the_built_in_model_take_over_and_no_slate(start_site, talk) -> None:
+    site = await start_site(model="sleep:20", worker_mode="process", threads=1)
+    session = await site.open(source="sample", size={"width": 128, "height": 72}, params={"steps": 1})
+    kinds: list[int] = []
+    after: list[int] | None = None
+    async with site.socket(session) as socket, asyncio.timeout(100):
+        while after is None or after.count(WireKind.GENERATED) < 5:
+            message = await socket.recv()
+            if isinstance(message, str):
+                event = json.loads(message)
+                if event["type"] == "model.changed" and event["state"] != "warming":
+                    after = []
+                continue
+            kind, seq = struct.unpack_from(">xBxxI", message)
+            await socket.send(json.dumps({"type": "frame.ack", "seq": seq}))
+            if kind == WireKind.GENERATED and not kinds:
+                assert (await site.client.put("/v1/model", json={"model": "nano"})).status_code == 202
+            if kinds or kind == WireKind.GENERATED:
+                kinds.append(kind)
+            if after is not None:
+                after.append(kind)
+    assert WireKind.STANDBY not in kinds
+    seen = (await site.client.get(f"/v1/sessions/{session['id']}", headers=talk.bearer(session["token"]))).json()
+    assert (seen["model"], seen["control"]["version"]) == ("nano", 1)
+    metrics = (await site.client.get("/metrics")).text
+    assert "liveglass_worker_restarts_total{" not in metrics
