@@ -9,7 +9,7 @@ import msgspec
 
 from liveglass.engine.compare import Difference
 from liveglass.engine.control import ControlState
-from liveglass.engine.frame import Apply, Frame, FrameKind, SourceStamp, Stages
+from liveglass.engine.frame import Apply, Frame, FrameKind, Lora, SourceStamp, Stages
 from liveglass.engine.makings import Kernels, WeightFile
 
 
@@ -50,6 +50,19 @@ class CourseRecord(msgspec.Struct, frozen=True):
     progress: float
 
 
+class LoraRecord(msgspec.Struct, frozen=True):
+    """Low-rank weights that were in the model: a file by name and SHA-256, and how much of it."""
+
+    name: str
+    weight: float
+    sha256: str
+
+    @classmethod
+    def of(cls, lora: Lora) -> "LoraRecord":
+        """The wire's form of `lora`."""
+        return cls(lora.name, lora.weight, lora.sha256)
+
+
 class FrameRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a generated frame was made of.
 
@@ -63,6 +76,7 @@ class FrameRecord(msgspec.Struct, frozen=True, kw_only=True):
         batch: frames that were made together with it, itself among them.
         lane: of the model, where its control version was written.
         group: what it had in common with whatever could have been made together with it.
+        loras: low-rank weights that were in the model.
         epoch: counts the worker processes.
         kernels: what the worker of that epoch makes pictures with; None where that is forgotten, and for viewers.
         weights: the files that its weights came from; None until they are hashed.
@@ -82,6 +96,7 @@ class FrameRecord(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     lane: int
     group: tuple[bool | int | float | str, ...]
+    loras: tuple[LoraRecord, ...]
     stages: StageRecord
     epoch: int
     kernels: Kernels | None
@@ -113,6 +128,7 @@ class FrameRecord(msgspec.Struct, frozen=True, kw_only=True):
             batch=made.batch,
             lane=made.lane,
             group=made.group,
+            loras=tuple(map(LoraRecord.of, made.loras)),
             stages=StageRecord.of(made.stages),
             epoch=made.epoch,
             kernels=kernels,

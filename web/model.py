@@ -5,11 +5,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from liveglass.engine.models.lora_files import LoraWish
+from liveglass.engine.record import LoraRecord
 from liveglass.engine.validation import convert
 from liveglass.web.auth import presented
 from liveglass.web.bodies import read_json, read_list
 from liveglass.web.house import House
-from liveglass.web.replies import LorasReply, LoraView, ResidentModel, SwapRequest, SwapView
+from liveglass.web.replies import LorasReply, ResidentModel, SwapRequest, SwapView
 from liveglass.web.sessions import json_response
 
 
@@ -42,11 +43,11 @@ class ModelRoutes:
         self._house.desk.may_swap(presented(request.headers, request.scope["query_string"]))
         wishes = convert(await read_list(request), tuple[LoraWish, ...])
         answer = await self._house.engine.swaps.set_loras(wishes)
-        return json_response(LorasReply(tuple(map(LoraView.of, answer.loras)), round(answer.seconds, 3)))
+        return json_response(LorasReply(tuple(map(LoraRecord.of, answer.loras)), round(answer.seconds, 3)))
 
     def _resident(self) -> ResidentModel:
         engine = self._house.engine
         newest = engine.swaps.newest
         swap = None if newest is None else SwapView.of(newest)
-        loras = tuple(map(LoraView.of, engine.loras))
+        loras = tuple(map(LoraRecord.of, engine.loras))
         return ResidentModel(engine.spec.name, engine.spec.title, engine.worker.state, swap, loras)

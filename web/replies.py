@@ -6,8 +6,8 @@ import msgspec
 
 from liveglass.engine.errors import ErrorBody
 from liveglass.engine.events import ModelChanged
-from liveglass.engine.frame import Lora
 from liveglass.engine.listing import ModelListing
+from liveglass.engine.record import LoraRecord
 
 
 class Models(msgspec.Struct, frozen=True):
@@ -37,19 +37,6 @@ class SwapView(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(news.model, news.state, news.stage, news.cause)
 
 
-class LoraView(msgspec.Struct, frozen=True):
-    """Low-rank weights that are in the model: a file by name and SHA-256, and how much of it."""
-
-    name: str
-    weight: float
-    sha256: str
-
-    @classmethod
-    def of(cls, lora: Lora) -> "LoraView":
-        """The wire's form of `lora`."""
-        return cls(lora.name, lora.weight, lora.sha256)
-
-
 class ResidentModel(msgspec.Struct, frozen=True):
     """The model that makes the pictures now.
 
@@ -63,13 +50,13 @@ class ResidentModel(msgspec.Struct, frozen=True):
     title: str
     state: str
     swap: SwapView | None
-    loras: tuple[LoraView, ...]
+    loras: tuple[LoraRecord, ...]
 
 
 class LorasReply(msgspec.Struct, frozen=True):
     """The answer to other low-rank weights: what is in the model now, and how long it took to get there."""
 
-    loras: tuple[LoraView, ...]
+    loras: tuple[LoraRecord, ...]
     seconds: float
 
 
