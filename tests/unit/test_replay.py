@@ -217,7 +217,7 @@ def test_a_frame_amid_a_transition_of_words_and_seed_is_made_again_and_so_is_one
 def test_what_was_made_in_company_is_close_within_one_level_and_never_called_exact(adapter: ModelAdapter) -> None:
     streams = Streams(adapter, max_batch=2)
     for batch in (1, 2):
-        streams.loop.meter.add(4, batch, 0.1)
+        streams.loop.meter.add(4, batch, 0.1, pixels=SIZE.pixels)
     wishes = [FIRST, msgspec.structs.replace(wished(1, "fire, red", seed=8, strength=0.8))]
     for session, control in zip("ab", wishes, strict=True):
         streams.open(session, control)
