@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 from machine import describe, quantile, save, table
 from playwright.async_api import Browser, async_playwright
@@ -53,6 +54,14 @@ async def opened(browser: Browser, url: str) -> tuple[Studio, float]:
     return studio, float(painted["at"])
 
 
+async def leave(running: Server, studio: Studio) -> None:
+    """Close the page and end its session, which would else keep its place for a while."""
+    await studio.page.context.close()
+    async with httpx.AsyncClient(base_url=running.url, trust_env=False) as client:
+        headers = {"Authorization": f"Bearer {studio.token}"}
+        (await client.delete(f"/v1/sessions/{studio.session}", headers=headers)).raise_for_status()
+
+
 async def pressed_ms(studio: Studio) -> float:
     """From *Use my camera* to the first painted picture that shows the camera."""
     pressed = await studio.page.evaluate(PRESS)
@@ -73,7 +82,7 @@ async def run(running: Server, seconds: float, opens: int) -> dict[str, Any]:
                 first.append(ms)
                 camera.append(await pressed_ms(studio))
                 if number + 1 < opens:
-                    await studio.page.context.close()
+                    await leave(running, studio)
             await asyncio.sleep(SETTLE_S)
             figures = await steered(running, studio, seconds)
         finally:

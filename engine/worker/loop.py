@@ -237,8 +237,7 @@ class WorkerLoop:
         except Exception as error:  # noqa: BLE001 - a file may be anything, and nobody's frame is in flight
             log.warning("low-rank weights were not put in", error=repr(error))
             if asked is not None:
-                body = (error if isinstance(error, LiveglassError) else _typed(error)).body()
-                self._send(m.LorasSet(asked.id, 0.0, self._loras, body))
+                self._send(m.LorasSet(asked.id, 0.0, self._loras, _typed(error).body()))
             return
         if answer is not None:
             self._loras = answer.loras
