@@ -321,7 +321,7 @@ def outlived(fault: str) -> Callable[[Kept], Found]:
 
 def camera_pixels(kept: Kept) -> Found:
     """In any frame of anybody under any fault."""
-    results = kept("chaos") + kept("kills")
+    results = kept("chaos")
     leaks = sum(one["victim"]["camera"] + one["other"]["camera"] for one in results)
     return Found(f"{leaks} frames in {len(results)} faults", leaks == 0)
 
