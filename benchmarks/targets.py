@@ -116,8 +116,8 @@ def stand_in(kept: Kept) -> Found:
 
 
 def again_spare(kept: Kept) -> Found:
-    """Until a new picture, with a spare worker."""
-    took = sorted(one["recovered_s"] for one in kept("kills"))
+    """The longest time without a newly generated picture of either user, with a spare worker."""
+    took = sorted(max(one[who]["stand_in_s"] for who in ("victim", "other")) for one in kept("kills"))
     return Found(f"median {took[len(took) // 2]:.1f} s, longest {took[-1]:.1f} s", took[-1] < 2)
 
 
