@@ -25,7 +25,7 @@ from liveglass.web.chaos.server import Server, server
 SIZE = Size(640, 360)
 RATES = {24: "sleep:30", 12: "sleep:80", 8: "sleep:120", 3: "sleep:330", 0: "sleep:80"}
 """Model by the pictures a second that it makes."""
-SLOW = "sleep:120"
+SLOW = RATES[8]
 """A third of the camera's rate: three pictures come for each that is made."""
 STALL_S, LOOK_S = 5.0, 10.0
 SETTLE_S = 3.0

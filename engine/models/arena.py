@@ -4,7 +4,7 @@ A lane is a control version of a session: what it needs is written into its row 
 rows. Here is what every family of latent models needs; each adds what its own prompts leave. Runs in the worker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from liveglass.engine.models.base import Schedule
 
 ROW = 5
 """Numbers in a row of a schedule."""
+
+_COHORTS = 4096
+"""Lists of rows that are kept on the device; then they are made anew."""
 
 
 class FrameArena:
@@ -50,6 +53,7 @@ class FrameArena:
         if is_cuda:
             self._taken_up = [torch.cuda.Event() for _ in range(lanes)]  # type: ignore[no-untyped-call]  # torch's own
         self._free = list(range(lanes))[::-1]
+        self._cohorts: dict[tuple[int, ...], Tensor] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -69,6 +73,15 @@ class FrameArena:
     def give(self, lane: int) -> None:
         """Give a lane back."""
         self._free.append(lane)
+
+    def cohort(self, lanes: Iterable[int]) -> Tensor:
+        """These lanes as rows, int64 [B] on the device; copied there once for each cohort that there ever is."""
+        rows = tuple(lanes)
+        if rows not in self._cohorts:
+            if len(self._cohorts) >= _COHORTS:
+                self._cohorts.clear()
+            self._cohorts[rows] = torch.tensor(rows, device=self.latent.device)
+        return self._cohorts[rows]
 
     def write_passes(self, lane: int, schedule: Schedule) -> None:
         """Where a lane starts, and its passes."""

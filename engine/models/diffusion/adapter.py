@@ -36,9 +36,6 @@ LANES = 32
 KEPT_EMPTY = 2
 """Arenas that nobody uses stay so long, with what was captured on them: a session of that size may come again."""
 
-_COHORTS = 4096
-"""Lists of rows that are kept on the device; then they are made anew."""
-
 _UNIT = 8
 
 
@@ -112,7 +109,6 @@ class DiffusionAdapter:
         networks = Networks(parts.unet, parts.codec, parts.guide, backend)
         self._stages: Stages = networks if capture is None else Captured(networks, capture)
         self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
-        self._cohorts: dict[tuple[int, ...], Tensor] = {}
         self._fuser = Fuser(parts.unet.stock_weights)
         self._arenas: dict[Size, Arena] = {}
         self._lanes: dict[int, _Lane] = {}
@@ -248,14 +244,10 @@ class DiffusionAdapter:
                 self._write_schedule(place)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
-        """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""
+        """The cohort's arena and its rows."""
         places = [self._lanes[lane] for lane in lanes]
-        rows = tuple(place.row for place in places)
-        if rows not in self._cohorts:
-            if len(self._cohorts) >= _COHORTS:
-                self._cohorts.clear()
-            self._cohorts[rows] = torch.tensor(rows, device=self._device)
-        return places[0].arena, self._cohorts[rows]
+        arena = places[0].arena
+        return arena, arena.cohort(place.row for place in places)
 
     def _guidance(self, control: ControlState) -> float:
         """As asked for, where the model knows guidance."""

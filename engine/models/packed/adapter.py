@@ -27,8 +27,6 @@ from liveglass.engine.models.packed.codec import TokenCodec
 from liveglass.engine.models.sizes import working_size
 
 LANES = 32
-_COHORTS = 4096
-"""Lists of rows that are kept on the device; then they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,9 @@ class PackedAdapter:
             # Nothing is recorded for gradients then, in whatever mode it is called.
             network.eval().requires_grad_(requires_grad=False)
         self._blank = parts.text.encode("")
-        self._device = self._blank.tokens.device
         self._networks = Networks(parts.transformer, parts.codec)
         self._arenas: dict[Size, TokenArena] = {}
         self._lanes: dict[int, _Lane] = {}
-        self._cohorts: dict[tuple[int, ...], Tensor] = {}
 
     @property
     def spec(self) -> ModelSpec:
@@ -225,14 +221,10 @@ class PackedAdapter:
         raise no_loras(self.spec)
 
     def _rows(self, lanes: Sequence[int]) -> tuple[TokenArena, Tensor]:
-        """The cohort's arena and its rows, which are copied to the device once for each cohort that there ever is."""
+        """The cohort's arena and its rows."""
         places = [self._lanes[lane] for lane in lanes]
-        rows = tuple(place.row for place in places)
-        if rows not in self._cohorts:
-            if len(self._cohorts) >= _COHORTS:
-                self._cohorts.clear()
-            self._cohorts[rows] = torch.tensor(rows, device=self._device)
-        return places[0].arena, self._cohorts[rows]
+        arena = places[0].arena
+        return arena, arena.cohort(place.row for place in places)
 
     def _shape(self, size: Size) -> Shape:
         codec = self._parts.codec
