@@ -29,12 +29,15 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
     Qwen2Tokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
 
-from liveglass.engine.models.diffusion.presets import Preset
+from liveglass.engine.models.diffusion.presets import Guide, Preset
 
 TEXT_WIDTH = 32
 POOLED_WIDTH = 16
@@ -124,6 +127,21 @@ _NOT_THE_GUIDES = {"sample_size", "out_channels", "up_block_types"}
 """Of a U-Net's configuration, what its ControlNet has no part of."""
 
 _TINY_HINTS = {"conditioning_embedding_out_channels": (4, 8, 8, 8)}
+_TINY_DEPTH = {
+    "backbone_config": Dinov2Config(
+        image_size=28,
+        patch_size=14,
+        hidden_size=8,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        out_indices=[1, 2, 3, 4],
+        reshape_hidden_states=False,
+    ),
+    "reassemble_hidden_size": 8,
+    "neck_hidden_sizes": [4, 4, 8, 8],
+    "fusion_hidden_size": 8,
+    "head_hidden_size": 4,
+}
 _CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 _CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
 _CLIP_G = {
@@ -158,6 +176,7 @@ _SD15 = {"sample_size": 64, "cross_attention_dim": 768}
 TRUE_SIZE = {
     "sd15-lcm": Networks(_SD15, (_CLIP_L,), {}),
     "sd15-lcm-edge": Networks(_SD15, (_CLIP_L,), {}),
+    "sd15-lcm-depth": Networks(_SD15, (_CLIP_L,), {}),
     "sd-turbo": Networks(_SD21, (_CLIP_H | {"hidden_act": "gelu"},), {}),
     "sdxl-turbo": Networks(_SDXL, (_CLIP_L, _CLIP_G | {"hidden_act": "gelu"}), {}),
 }
@@ -187,6 +206,24 @@ def controlnet(config: Config) -> ControlNetModel:
             if parameter.abs().max() == 0:
                 parameter.normal_(std=0.2)
     return made
+
+
+def estimator(config: Config) -> DepthAnythingForDepthEstimation:
+    """Depth Anything; its random weights are made loud enough for depths to differ."""
+    torch.manual_seed(6)
+    made = DepthAnythingForDepthEstimation(DepthAnythingConfig(**config)).eval()
+    with torch.no_grad():
+        for part in (made.neck, made.head):
+            for parameter in part.parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(std=parameter[0].numel() ** -0.5)
+        made.head.conv3.bias.fill_(1)
+    return made
+
+
+def tiny_estimator(**more: str) -> DepthAnythingForDepthEstimation:
+    """Depth Anything with a backbone of four layers."""
+    return estimator(_TINY_DEPTH | more)
 
 
 def autoencoder(config: Config) -> AutoencoderTiny:
@@ -249,13 +286,20 @@ def write_preset(
         _write_base(preset, base, networks, kind)
     if not (codec := models_dir / preset.codec.name).exists():
         autoencoder(networks.codec).to(kind).save_pretrained(codec)
-    if preset.guide is not None and not (guide := models_dir / preset.guide.repository.name).exists():
-        own = {name: networks.unet[name] for name in networks.unet if name not in _NOT_THE_GUIDES}
-        hints = _TINY_HINTS if networks.codec else {}
-        controlnet(own | hints).to(kind).save_pretrained(guide)
+    if preset.guide is not None:
+        _write_guide(preset.guide, models_dir, networks, kind)
     if preset.lora is not None and not (lora := models_dir / preset.lora.name).exists():
         lora.mkdir(parents=True)
         save_file(lora_of(unet(networks.unet)), lora / "pytorch_lora_weights.safetensors")
+
+
+def _write_guide(guide: Guide, models_dir: Path, networks: Networks, kind: torch.dtype) -> None:
+    is_tiny = bool(networks.codec)
+    if not (folder := models_dir / guide.network.name).exists():
+        own = {name: networks.unet[name] for name in networks.unet if name not in _NOT_THE_GUIDES}
+        controlnet(own | (_TINY_HINTS if is_tiny else {})).to(kind).save_pretrained(folder)
+    if guide.estimator is not None and not (folder := models_dir / guide.estimator.name).exists():
+        estimator(_TINY_DEPTH if is_tiny else {}).to(kind).save_pretrained(folder)
 
 
 def _write_base(preset: Preset, base: Path, networks: Networks, kind: torch.dtype) -> None:

@@ -32,7 +32,13 @@ from machine import RESULTS, describe, table
 from liveglass.engine.models.devices import choose_device
 from liveglass.engine.models.diffusion.presets import PRESETS
 
-DEFAULT_STEPS = {"sd15-lcm": (4, 2, 1), "sd15-lcm-edge": (4,), "sd-turbo": (1,), "sdxl-turbo": (4, 1)}
+DEFAULT_STEPS = {
+    "sd15-lcm": (4, 2, 1),
+    "sd15-lcm-edge": (4,),
+    "sd15-lcm-depth": (4,),
+    "sd-turbo": (1,),
+    "sdxl-turbo": (4, 1),
+}
 SECONDS, TINY_SECONDS = 10.0, 0.3
 CELL_LIMIT_S = 400.0
 HEAD = ("model", "steps", "what", "p50", "p95", "p99", "fps", "more")

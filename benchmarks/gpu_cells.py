@@ -20,7 +20,8 @@ def _adapter(given: Given, **how: bool) -> tuple[DiffusionAdapter, int, Callable
     """The preset, a lane with its words, and what makes one frame in it."""
     adapter, _ = load_preset(given.preset, given.models_dir, given.device, 0, lambda _: None, **how)
     lane = adapter.open_lane(given.size)
-    control = ControlState(1, (Prompt(PROMPT),), params=Params(steps=given.steps, strength=0.5, seed=1))
+    params = Params(steps=given.steps, strength=0.5, seed=1, **given.hold)
+    control = ControlState(1, (Prompt(PROMPT),), params=params)
     noise = adapter.draw_noise(1, given.size)
     adapter.write(lane, adapter.encode_control(control), adapter.schedule(control, given.size), noise, 0.5)
     picture = given.picture()

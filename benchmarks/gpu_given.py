@@ -44,6 +44,11 @@ class Given:
         """What the others run in, by their documentation."""
         return torch.float16 if self.device.startswith("cuda") else torch.float32
 
+    @property
+    def hold(self) -> dict[str, float]:
+        """The parameter that a ControlNet holds the picture by, where the preset has one."""
+        return {} if self.preset.guide is None else {self.preset.guide.of: 1.0}
+
     def picture(self, seed: int = 1) -> Pixels:
         """A source, uint8 [H, W, 3]."""
         drawn = np.random.default_rng(seed).integers(0, 256, self.size.shape, dtype=np.uint8)

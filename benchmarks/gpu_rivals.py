@@ -6,12 +6,14 @@ import torch
 from diffusers import (
     EulerAncestralDiscreteScheduler,
     LCMScheduler,
+    StableDiffusionControlNetImg2ImgPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
 )
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from gpu_given import PROMPT, Figures, Given, timed
 from PIL import Image
@@ -22,8 +24,10 @@ STREAM_PLACES = {1: [32], 2: [32, 45], 4: [20, 30, 38, 45]}
 
 
 def documented(given: Given, *, tiny_decoder: bool) -> Figures:
-    """diffusers' image-to-image, a picture of PIL in and one out."""
-    pipe_of = StableDiffusionXLImg2ImgPipeline if given.preset.family == "sdxl" else StableDiffusionImg2ImgPipeline
+    """diffusers' image-to-image, a picture of PIL in and one out; what a ControlNet is told is ready beforehand."""
+    pipe_of: Any = StableDiffusionXLImg2ImgPipeline if given.preset.family == "sdxl" else StableDiffusionImg2ImgPipeline
+    if given.preset.guide is not None:
+        pipe_of = StableDiffusionControlNetImg2ImgPipeline
     codec: AutoencoderTiny | AutoencoderKL
     if tiny_decoder:
         codec = AutoencoderTiny.from_pretrained(given.models_dir / given.preset.codec.name)
@@ -32,10 +36,11 @@ def documented(given: Given, *, tiny_decoder: bool) -> Figures:
     pipe = _pipeline(pipe_of, given, codec)
     picture = Image.fromarray(given.picture())
     guidance = 1.0 if given.preset.sampler == "lcm" else 0.0
+    hint = {"control_image": picture} if given.hold else {}
 
     def frame() -> None:
         # Half the strength and twice the steps: it makes int(steps * strength) passes.
-        pipe(PROMPT, image=picture, num_inference_steps=2 * given.steps, strength=0.5, guidance_scale=guidance)
+        pipe(PROMPT, image=picture, num_inference_steps=2 * given.steps, strength=0.5, guidance_scale=guidance, **hint)
 
     return timed(given, frame)
 
@@ -56,6 +61,10 @@ def _pipeline(kind: Any, given: Given, codec: object) -> Any:  # noqa: ANN401 - 
         parts["tokenizer_2"] = CLIPTokenizer.from_pretrained(base / "tokenizer_2")
     else:
         parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    if kind is StableDiffusionControlNetImg2ImgPipeline:
+        assert given.preset.guide is not None
+        folder = given.models_dir / given.preset.guide.network.name
+        parts["controlnet"] = ControlNetModel.from_pretrained(folder, low_cpu_mem_usage=False)
     pipe = kind(**parts)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(given.device, given.kind)
@@ -88,6 +97,8 @@ def stream_diffusion(given: Given, *, is_compiled: bool) -> Figures:
         raise RuntimeError(f"the package streamdiffusion cannot be imported here: {fault}") from None
     if given.preset.family == "sdxl":
         raise RuntimeError("its published version knows no SDXL")
+    if given.hold:
+        raise RuntimeError("its published version knows no ControlNet")
     codec = AutoencoderTiny.from_pretrained(given.models_dir / given.preset.codec.name)
     pipe = _pipeline(StableDiffusionPipeline, given, codec)
     places = STREAM_PLACES[given.steps]

@@ -61,7 +61,7 @@ async def _together(given: Given) -> Figures:
             request = SessionRequest(
                 prompt=PROMPT,
                 size=SizeRequest(given.size.width, given.size.height),
-                params=ParamsPatch(steps=given.steps, strength=0.5),
+                params=ParamsPatch(steps=given.steps, strength=0.5, **given.hold),
             )
             viewer = Viewer(engine.open(request), given.picture(len(viewers)))
             viewer.session.start_publishing()

@@ -8,7 +8,8 @@ at every 10 ms, the time since the newest number on show was put before the came
 with it pictures and new numbers a second, the longest and the number of times that no other picture came for 250 ms,
 and the server's processor time. Of several runs the median is printed, of the age at the end the span, too. The peers
 are in `peer_servers.py`; fastrtc needs an environment of its own, whose Python is given with --fastrtc (`pip install
-fastrtc`). A run in which over a quarter of the pictures show no number is refused.
+fastrtc`). Where over a quarter of the pictures show no number, since they are broken, no age is told. A run in which
+hardly a picture came is refused.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import fractions
 import itertools
+import math
 import statistics
 import subprocess
 import sys
@@ -56,7 +58,7 @@ TEXTURE, SHIFT = 40.0, 18.0
 looks like it, so that what follows motion finds none in a square that changes, and leaves it where it is."""
 
 MOST_UNREAD = 0.25
-"""A run with more pictures without a number than that says nothing."""
+"""Where more pictures than that are broken, the newest number on show says nothing of what a viewer sees."""
 
 TICK_S = 0.01
 FREEZE_S = 0.25
@@ -155,13 +157,13 @@ def judge(viewer: Viewer, shown_at: dict[int, float], seconds: float) -> dict[st
     """The figures of one run.
 
     Raises:
-        SystemExit: too many pictures without a number that can be read.
+        SystemExit: hardly a picture came.
     """
     numbers = [(at, number) for at, number in viewer.frames if number is not None]
-    if len(numbers) < max(5, (1 - MOST_UNREAD) * len(viewer.frames)):
+    if len(numbers) < 5:
         raise SystemExit(f"Invalid run: {len(numbers)} numbers were read from {len(viewer.frames)} pictures.")
-
-    course = ages(viewer, shown_at, seconds)
+    unread = 1 - len(numbers) / len(viewer.frames)
+    course = ages(viewer, shown_at, seconds) if unread <= MOST_UNREAD else []
 
     def before(until_s: float) -> list[float]:
         return sorted(age for at, age in course if until_s - WINDOW_S <= at < until_s)
@@ -180,7 +182,7 @@ def judge(viewer: Viewer, shown_at: dict[int, float], seconds: float) -> dict[st
         "freezes": float(sum(gap > FREEZE_S for gap in gaps)),
         "longest_gap_ms": 1000 * max(gaps, default=float("nan")),
         "course": course[:: round(1 / TICK_S) // 4],
-        "unread": sum(number is None for _, number in viewer.frames) / len(viewer.frames),
+        "unread": unread,
     }
 
 
@@ -382,7 +384,12 @@ def draw(figures: dict[str, list[dict[str, Any]]]) -> None:
                 whose, _, way = name.partition(": ")
                 for place, run in enumerate(runs if whose == model else []):
                     label = way if place == 0 else None
-                    axis.plot(*zip(*run["course"], strict=True), label=label, color=colours[way], linewidth=1)
+                    axis.plot(
+                        *zip(*run["course"] or [(0, float("nan"))], strict=True),
+                        label=label,
+                        color=colours[way],
+                        linewidth=1,
+                    )
             axis.set_yscale("log")
             axis.set_ylabel(f"model {model}\nage, ms")
         axes[-1].set_xlabel("seconds")
@@ -395,11 +402,14 @@ def row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
     def middle(figure: str) -> float:
         return statistics.median(run[figure] for run in runs)
 
-    ends = sorted(run["age_end_p50"] for run in runs)
+    def age(*milliseconds: float) -> str:
+        return "–" if any(map(math.isnan, milliseconds)) else " to ".join(f"{one:.0f}" for one in milliseconds)
+
+    ends = [run["age_end_p50"] for run in runs]
     return (
         name, runs[0]["codec"], f"{len(runs)}",
-        f"{middle('age_10_s_p50'):.0f}", f"{middle('age_end_p50'):.0f}", f"{ends[0]:.0f} to {ends[-1]:.0f}",
-        f"{middle('age_end_p95'):.0f}", f"{middle('shown_fps'):.1f}", f"{middle('new_fps'):.1f}",
+        age(middle("age_10_s_p50")), age(middle("age_end_p50")), age(min(ends), max(ends)),
+        age(middle("age_end_p95")), f"{middle('shown_fps'):.1f}", f"{middle('new_fps'):.1f}",
         f"{middle('freezes'):.0f}", f"{middle('longest_gap_ms'):.0f}", f"{middle('cpu'):.0%}",
         f"{middle('unread'):.0%}",
     )  # fmt: skip
@@ -430,7 +440,7 @@ def main() -> None:
         kept = save("peers", {"machine": machine, **figures})
     draw(figures)
     head = ("", "codec", "runs", "age ms, 10 s", f"{options.seconds:.0f} s", "from to", "p95", "shown fps", "new fps",
-            "gaps > 250 ms", "longest ms", "CPU", "unread")  # fmt: skip
+            "gaps > 250 ms", "longest ms", "CPU", "broken")  # fmt: skip
     for ms in options.models:
         rows = [row(name, figures[told]) for name in chosen if (told := f"{ms:g} ms: {name}") in figures]
         print(

@@ -5,7 +5,7 @@ field's name, never clamped.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -22,7 +22,10 @@ Strength = Annotated[float, Meta(ge=0, le=1)]
 Steps = Annotated[int, Meta(ge=1, le=64)]
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 Guidance = Annotated[float, Meta(ge=0, le=20)]
-Edge = Annotated[float, Meta(ge=0, le=2)]
+Hold = Annotated[float, Meta(ge=0, le=2)]
+Guide = Literal["edge", "depth"]
+"""What of a camera picture a ControlNet is told; how much it holds is the parameter of that name."""
+
 BlendMs = Annotated[int, Meta(ge=0, le=10_000)]
 Similarity = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=-2, le=2)]
@@ -43,6 +46,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         steps: denoise passes for a frame, one of the model's `valid_steps`.
         guidance: classifier-free guidance scale; models without it say so in the receipt.
         edge: how much the camera's edges hold the picture's lines, 0 to 2, by a ControlNet; models without one say so.
+        depth: the same of what is near and what is far.
         policy: `latest` moves every frame to the newest camera frame, `steady` keeps one constant lag.
         blend_ms: how long a change of prompt or seed takes, where the change itself does not say.
         similarity: a source picture that is at least so much like the one that the picture on show was made from is not
@@ -54,7 +58,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Steps = 4
     seed: Seed = 0
     guidance: Guidance = 1.0
-    edge: Edge = 0.0
+    edge: Hold = 0.0
+    depth: Hold = 0.0
     policy: Policy = "latest"
     blend_ms: BlendMs = 0
     similarity: Similarity = 0.0
@@ -67,10 +72,17 @@ class ParamsPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     steps: Steps | UnsetType = UNSET
     seed: Seed | UnsetType = UNSET
     guidance: Guidance | UnsetType = UNSET
-    edge: Edge | UnsetType = UNSET
+    edge: Hold | UnsetType = UNSET
+    depth: Hold | UnsetType = UNSET
     policy: Policy | UnsetType = UNSET
     blend_ms: BlendMs | UnsetType = UNSET
     similarity: Similarity | UnsetType = UNSET
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The numbers that are set, by name."""
+        every = ((name, getattr(self, name)) for name in Params.__struct_fields__)
+        return {name: value for name, value in every if value is not UNSET}
 
 
 class ControlPatch(ParamsPatch, frozen=True, kw_only=True):
@@ -120,12 +132,7 @@ class ControlState(msgspec.Struct, frozen=True):
         _check_texts(prompts, negative)
         has_words = any(given is not UNSET for given in (patch.prompt, patch.prompts, patch.negative))
         params = self.params
-        numbers = {
-            name: value
-            for name in ("strength", "steps", "seed", "guidance", "edge", "policy", "similarity")
-            if (value := getattr(patch, name)) is not UNSET
-        }
-        params = msgspec.structs.replace(params, **numbers)
+        params = msgspec.structs.replace(params, **(patch.given | {"blend_ms": params.blend_ms}))
         blend_ms = params.blend_ms if patch.blend_ms is UNSET else patch.blend_ms
         if patch.blend_ms is not UNSET and patch.prompt is UNSET and patch.prompts is UNSET:
             params = msgspec.structs.replace(params, blend_ms=patch.blend_ms)

@@ -19,6 +19,7 @@ class Controls(msgspec.Struct, frozen=True):
     seed: bool
     guidance: bool
     edge: bool
+    depth: bool
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -80,6 +81,7 @@ def _listing(spec: ModelSpec, worker: WorkerStatus | None) -> ModelListing:
             seed=not spec.passes_camera,
             guidance=spec.guidance != "none",
             edge=spec.guide == "edge",
+            depth=spec.guide == "depth",
         ),
         vocabulary=spec.vocabulary,
         looks=spec.looks,

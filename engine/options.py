@@ -140,17 +140,7 @@ def first_control(request: SessionRequest, spec: ModelSpec, drawn_seed: int) -> 
         InvalidValue: too many prompts, or steps that the model does not know.
         PromptTooLong: a prompt over its limit.
     """
-    wanted = request.params
-    params = Params(
-        strength=0.6 if wanted.strength is UNSET else wanted.strength,
-        steps=spec.default_steps if wanted.steps is UNSET else wanted.steps,
-        seed=drawn_seed if wanted.seed is UNSET else wanted.seed,
-        guidance=1.0 if wanted.guidance is UNSET else wanted.guidance,
-        edge=0.0 if wanted.edge is UNSET else wanted.edge,
-        policy="latest" if wanted.policy is UNSET else wanted.policy,
-        blend_ms=0 if wanted.blend_ms is UNSET else wanted.blend_ms,
-        similarity=0.0 if wanted.similarity is UNSET else wanted.similarity,
-    )
+    params = msgspec.structs.replace(Params(steps=spec.default_steps, seed=drawn_seed), **request.params.given)
     check_steps(params.steps, spec)
     patch = ControlPatch(prompt=request.prompt, prompts=request.prompts, negative=request.negative)
     first = ControlState(version=0, params=params, apply=request.apply).patched(patch)

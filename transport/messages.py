@@ -14,8 +14,8 @@ from liveglass.engine.control import (
     MAX_PROMPTS,
     BlendMs,
     ControlPatch,
-    Edge,
     Guidance,
+    Hold,
     Policy,
     Prompt,
     Seed,
@@ -107,7 +107,8 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
     steps: Steps | UnsetType = UNSET
     seed: Seed | UnsetType = UNSET
     guidance: Guidance | UnsetType = UNSET
-    edge: Edge | UnsetType = UNSET
+    edge: Hold | UnsetType = UNSET
+    depth: Hold | UnsetType = UNSET
     apply: Apply | UnsetType = UNSET
     policy: Policy | UnsetType = UNSET
     blend_ms: BlendMs | UnsetType = UNSET
@@ -125,6 +126,7 @@ class ParamsSet(_Command, frozen=True, tag_field="type", tag="params.set"):
             seed=self.seed,
             guidance=self.guidance,
             edge=self.edge,
+            depth=self.depth,
             apply=self.apply,
             policy=self.policy,
             blend_ms=self.blend_ms,

@@ -12,8 +12,8 @@ from liveglass.engine.control import (
     MAX_SEED,
     BlendMs,
     ControlPatch,
-    Edge,
     Guidance,
+    Hold,
     Params,
     Policy,
     Prompt,
@@ -35,7 +35,8 @@ class ParamsMerge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Steps | UnsetType | None = UNSET
     seed: Seed | UnsetType | None = UNSET
     guidance: Guidance | UnsetType | None = UNSET
-    edge: Edge | UnsetType | None = UNSET
+    edge: Hold | UnsetType | None = UNSET
+    depth: Hold | UnsetType | None = UNSET
     policy: Policy | UnsetType | None = UNSET
     blend_ms: BlendMs | UnsetType | None = UNSET
     similarity: Similarity | UnsetType | None = UNSET
@@ -68,20 +69,16 @@ def read_merge(body: dict[str, object], spec: ModelSpec) -> ControlPatch:
     prompts = () if merge.prompt is None or merge.prompts is None else merge.prompts
     wanted = _ALL_DEFAULTS if merge.params is None else merge.params
     params = ParamsMerge() if wanted is UNSET else wanted
-    default = Params()
+    default = msgspec.structs.asdict(Params(steps=spec.default_steps, seed=secrets.randbelow(MAX_SEED + 1)))
+    numbers = {
+        name: default[name] if value is None else value for name, value in msgspec.structs.asdict(params).items()
+    }
     return ControlPatch(
         prompt=UNSET if merge.prompt is None else merge.prompt,
         prompts=prompts,
         negative="" if merge.negative is None else merge.negative,
         apply="all" if merge.apply is None else merge.apply,
-        strength=default.strength if params.strength is None else params.strength,
-        steps=spec.default_steps if params.steps is None else params.steps,
-        seed=secrets.randbelow(MAX_SEED + 1) if params.seed is None else params.seed,
-        guidance=default.guidance if params.guidance is None else params.guidance,
-        edge=default.edge if params.edge is None else params.edge,
-        policy=default.policy if params.policy is None else params.policy,
-        blend_ms=default.blend_ms if params.blend_ms is None else params.blend_ms,
-        similarity=default.similarity if params.similarity is None else params.similarity,
+        **numbers,
     )
 
 

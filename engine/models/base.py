@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from liveglass.engine.control import ControlState
+from liveglass.engine.control import ControlState, Guide
 from liveglass.engine.errors import NotAvailable
 from liveglass.engine.frame import Apply, Lora, Pixels, Size
 from liveglass.engine.makings import Makings
@@ -77,7 +77,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     default_steps: int
     guidance: Literal["none", "embedded", "cfg"] = "none"
     negative: bool = False
-    guide: Literal["edge"] | None = None
+    guide: Guide | None = None
     strength: str = ""
     strength_has_effect: bool = True
     prompt_has_effect: bool = True

@@ -1,8 +1,9 @@
 """What really takes effect of what was asked, with this model: the second half of a receipt; pure."""
 
 import re
+from typing import get_args
 
-from liveglass.engine.control import ControlState
+from liveglass.engine.control import ControlState, Guide
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.validation import nearest
 
@@ -21,6 +22,7 @@ def effective(control: ControlState) -> dict[str, object]:
         "seed": params.seed,
         "guidance": params.guidance,
         "edge": params.edge,
+        "depth": params.depth,
         "policy": params.policy,
         "apply": control.apply,
         "blend_ms": control.transition_ms,
@@ -41,9 +43,10 @@ def in_effect(control: ControlState, spec: ModelSpec) -> tuple[dict[str, object]
     if spec.guidance == "none" and control.params.guidance != 1.0:
         result["guidance"] = 1.0
         notes.append(f"guidance: no effect with this model ({spec.name})")
-    if spec.guide != "edge" and control.params.edge:
-        result["edge"] = 0.0
-        notes.append(f"edge: no effect with this model ({spec.name})")
+    for guide in get_args(Guide):
+        if spec.guide != guide and getattr(control.params, guide):
+            result[guide] = 0.0
+            notes.append(f"{guide}: no effect with this model ({spec.name})")
     if not spec.strength_has_effect and control.params.strength != 0.6:
         notes.append(f"strength: no effect with this model ({spec.name})")
     if spec.prompt_has_effect and not spec.open_vocabulary:

@@ -102,6 +102,7 @@ def test_nine_prompts_or_two_spellings_of_one_are_refused() -> None:
         ("seed", 2**32),
         ("guidance", 20.5),
         ("edge", 2.1),
+        ("depth", -0.1),
         ("similarity", 1.001),
         ("blend_ms", 10_001),
         ("policy", "fastest"),

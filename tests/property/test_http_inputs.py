@@ -25,7 +25,7 @@ json_values = st.recursive(
 )
 names = st.sampled_from(
     ["prompt", "prompts", "negative", "params", "apply", "strength", "steps", "seed", "version", "size", "fps",
-     "source", "camera_visible", "fallback", "fit", "model", "text", "weight", "guidance", "edge", "policy",
+     "source", "camera_visible", "fallback", "fit", "model", "text", "weight", "guidance", "edge", "depth", "policy",
      "blend_ms", "similarity"]
 )  # fmt: skip
 params = st.dictionaries(st.sampled_from(ParamsMerge.__struct_fields__), json_values, max_size=3)

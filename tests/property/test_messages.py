@@ -74,6 +74,7 @@ commands = st.one_of(
         seed=st.integers(0, 2**32 - 1),
         guidance=st.floats(0, 20),
         edge=st.floats(0, 2),
+        depth=st.floats(0, 2),
         similarity=st.floats(0, 1),
         policy=st.sampled_from(["latest", "steady"]),
     ),

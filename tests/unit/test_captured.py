@@ -13,12 +13,13 @@ from torch._dynamo.testing import CompileCounter
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.models.diffusion.adapter import KEPT_EMPTY, DiffusionAdapter, Parts
+from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.captured import Work
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText
+from liveglass.engine.models.lanes import KEPT_EMPTY
 
 SIZE = Size(64, 64)
 SPEC = ModelSpec(

@@ -1,18 +1,32 @@
-"""ControlNets behind the prompt that is remembered, and the edges that they are told of."""
+"""ControlNets behind the prompt that is remembered, and the edges and depths that they are told of."""
+
+from collections.abc import Callable
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from checkpoints import TEXT_WIDTH, letters, tiny_autoencoder, tiny_controlnet, tiny_text_model, tiny_unet
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from checkpoints import (
+    TEXT_WIDTH,
+    letters,
+    tiny_autoencoder,
+    tiny_controlnet,
+    tiny_estimator,
+    tiny_text_model,
+    tiny_unet,
+)
+from torch._dynamo.testing import CompileCounter
 
-from liveglass.engine.control import ControlState, Params, Prompt
+from liveglass.engine.control import ControlState, Guide, Params, Prompt
 from liveglass.engine.errors import ModelFailed
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
+from liveglass.engine.models.diffusion.depth import DepthEstimator
 from liveglass.engine.models.diffusion.edges import HIGH, LOW, edges
 from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
@@ -20,10 +34,12 @@ from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText
 from liveglass.engine.stream.sample import Sample
 
+Asked = Callable[..., ControlState]
+
 
 def test_a_guided_pass_is_what_the_stock_networks_make_together() -> None:
     unet, controlnet = tiny_unet(), tiny_controlnet()
-    ours, guide = PromptedUNet(tiny_unet()), PromptedControlNet(tiny_controlnet())
+    ours, guide = PromptedUNet(tiny_unet()), PromptedControlNet(tiny_controlnet(), lambda hint: hint)
     sample, tokens, hint = torch.randn(2, 4, 8, 12), torch.randn(2, 77, TEXT_WIDTH), torch.rand(2, 3, 64, 96)
     words, time = Words(tokens), torch.tensor(499)
     with torch.no_grad():
@@ -37,7 +53,7 @@ def test_a_guided_pass_is_what_the_stock_networks_make_together() -> None:
             sample,
             guide.embed(times, words, (64, 96))[:, 0],
             guide.remember(words),
-            guide.encode(hint),
+            guide.hint(hint),
             torch.full((2,), 0.7),
         )
         made = ours(sample, ours.embed(times, words, (64, 96))[:, 0], ours.remember(words), added)
@@ -46,19 +62,17 @@ def test_a_guided_pass_is_what_the_stock_networks_make_together() -> None:
 
 
 def test_each_row_counts_its_own_hint() -> None:
-    guide = PromptedControlNet(tiny_controlnet())
+    guide = PromptedControlNet(tiny_controlnet(), edges)
     sample, words = torch.randn(1, 4, 8, 12).repeat(2, 1, 1, 1), Words(torch.randn(1, 77, TEXT_WIDTH).repeat(2, 1, 1))
     embedding, memory = guide.embed(torch.tensor([499]), words, (64, 96))[:, 0], guide.remember(words)
     with torch.no_grad():
-        down, middle = guide(
-            sample, embedding, memory, guide.encode(torch.rand(2, 3, 64, 96)), torch.tensor([0.0, 1.0])
-        )
+        down, middle = guide(sample, embedding, memory, guide.hint(torch.rand(2, 3, 64, 96)), torch.tensor([0.0, 1.0]))
     assert all(part[0].abs().max() == 0 < part[1].abs().max() for part in (*down, middle))
 
 
 def test_a_hint_in_another_order_of_colours_is_refused() -> None:
     with pytest.raises(ModelFailed, match="colours"):
-        PromptedControlNet(tiny_controlnet(controlnet_conditioning_channel_order="bgr"))
+        PromptedControlNet(tiny_controlnet(controlnet_conditioning_channel_order="bgr"), edges)
 
 
 def test_edges_are_where_opencv_sees_them() -> None:
@@ -81,21 +95,71 @@ def test_edges_of_a_batch_are_the_edges_of_each() -> None:
     assert edges(torch.full((1, 3, 24, 40), 0.5)).max() == 0
 
 
+def test_depth_is_what_the_stock_network_sees_between_the_nearest_and_the_farthest() -> None:
+    pixels = torch.rand(2, 3, 112, 168)
+    with torch.no_grad():
+        ours = DepthEstimator(tiny_estimator())(pixels)
+        small = F.interpolate(pixels, (56, 84), mode="bilinear", antialias=True)
+        usual = [torch.tensor(one).view(1, 3, 1, 1) for one in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+        seen = tiny_estimator()((small - usual[0]) / usual[1]).predicted_depth
+    low, high = seen.amin((1, 2), keepdim=True), seen.amax((1, 2), keepdim=True)
+    assert (high - low).min() > 0.1
+    wanted = F.interpolate(((seen - low) / (high - low))[:, None], (112, 168), mode="bilinear")
+    assert torch.allclose(ours, wanted.expand_as(ours), atol=1e-4)
+
+
+def test_depths_of_a_batch_are_the_depths_of_each() -> None:
+    sees, pictures = DepthEstimator(tiny_estimator()), torch.rand(3, 3, 64, 96)
+    with torch.no_grad():
+        together, alone = sees(pictures), torch.cat([sees(picture[None]) for picture in pictures])
+    assert torch.allclose(together, alone, atol=1e-3)
+    assert torch.isfinite(sees(torch.full((1, 3, 64, 64), 0.5))).all()
+
+
+def test_an_estimator_that_says_metres_is_refused() -> None:
+    with pytest.raises(ModelFailed, match="metres"):
+        DepthEstimator(tiny_estimator(depth_estimation_type="metric"))
+
+
 SIZE = Size(64, 64)
-SPEC = ModelSpec(
-    name="tiny", title="", licence="", valid_steps=(1, 2), default_steps=2, guidance="cfg", negative=True, guide="edge"
-)
+
+
+@pytest.fixture(scope="module", params=get_args(Guide))
+def guide(request: pytest.FixtureRequest) -> Guide:
+    kind: Guide = request.param
+    return kind
 
 
 @pytest.fixture(scope="module")
-def adapter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionAdapter:
+def parts(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    spec = ModelSpec(
+        name="tiny",
+        title="",
+        licence="",
+        valid_steps=(1, 2),
+        default_steps=2,
+        guidance="cfg",
+        negative=True,
+        guide=guide,
+    )
     text = ClipText(letters(tmp_path_factory.mktemp("words")), tiny_text_model())
-    unet, codec, guide = PromptedUNet(tiny_unet()), Codec(tiny_autoencoder()), PromptedControlNet(tiny_controlnet())
-    return DiffusionAdapter(Parts(SPEC, text, unet, codec, lcm_scheduler(signal_left(0.00085, 0.012)), guide))
+    look = edges if guide == "edge" else DepthEstimator(tiny_estimator())
+    network = PromptedControlNet(tiny_controlnet(), look)
+    scheduler = lcm_scheduler(signal_left(0.00085, 0.012))
+    return Parts(spec, text, PromptedUNet(tiny_unet()), Codec(tiny_autoencoder()), scheduler, network)
 
 
-def asked(edge: float, **params: float) -> ControlState:
-    return ControlState(1, (Prompt("blue ink"),), params=Params(**({"steps": 2, "seed": 3, "edge": edge} | params)))
+@pytest.fixture(scope="module")
+def adapter(parts: Parts) -> DiffusionAdapter:
+    return DiffusionAdapter(parts)
+
+
+@pytest.fixture(scope="module")
+def asked(guide: Guide) -> Asked:
+    def wish(hold: float, **params: float) -> ControlState:
+        return ControlState(1, (Prompt("blue ink"),), params=Params(**({"steps": 2, "seed": 3, guide: hold} | params)))
+
+    return wish
 
 
 def made(adapter: DiffusionAdapter, wishes: list[ControlState], sources: list[Pixels | None]) -> list[Pixels]:
@@ -121,20 +185,20 @@ def differ(a: Pixels, b: Pixels) -> int:
     return int(np.abs(a.astype(int) - b).max())
 
 
-def test_edges_hold_a_frame_as_much_as_they_are_asked_to(adapter: DiffusionAdapter) -> None:
-    free, some, much = (made(adapter, [asked(edge)], [picture(1)])[0] for edge in (0.0, 0.5, 1.5))
+def test_a_hint_holds_a_frame_as_much_as_it_is_asked_to(adapter: DiffusionAdapter, asked: Asked) -> None:
+    free, some, much = (made(adapter, [asked(hold)], [picture(1)])[0] for hold in (0.0, 0.5, 1.5))
     assert differ(free, some) > 2
     assert np.abs(much.astype(int) - free).mean() > np.abs(some.astype(int) - free).mean()
     assert adapter.group(asked(0.5), SIZE) == adapter.group(asked(1.5), SIZE) != adapter.group(asked(0.0), SIZE)
 
 
-def test_a_frame_from_words_alone_is_held_by_nothing(adapter: DiffusionAdapter) -> None:
-    held, free = (made(adapter, [asked(edge)], [None])[0] for edge in (1.0, 0.0))
+def test_a_frame_from_words_alone_is_held_by_nothing(adapter: DiffusionAdapter, asked: Asked) -> None:
+    held, free = (made(adapter, [asked(hold)], [None])[0] for hold in (1.0, 0.0))
     assert differ(held, free) <= 1
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_in_company_each_is_held_by_its_own_edges(adapter: DiffusionAdapter, guidance: float) -> None:
+def test_in_company_each_is_held_by_its_own_source(adapter: DiffusionAdapter, asked: Asked, guidance: float) -> None:
     wishes = [
         asked(0.4, seed=1, guidance=guidance),
         asked(1.2, seed=2, guidance=guidance),
@@ -145,9 +209,16 @@ def test_in_company_each_is_held_by_its_own_edges(adapter: DiffusionAdapter, gui
     assert max(map(differ, alone, made(adapter, wishes, sources))) <= 1
 
 
-def test_a_transition_goes_the_way_of_its_end_from_the_start(adapter: DiffusionAdapter) -> None:
+def test_hint_and_passes_are_compiled_whole(parts: Parts, adapter: DiffusionAdapter, asked: Asked) -> None:
+    torch._dynamo.reset()
+    compiled = DiffusionAdapter(parts, backend=CompileCounter())
+    frames = [made(one, [asked(1.0)], [picture(1)])[0] for one in (compiled, adapter)]
+    assert differ(*frames) <= 1
+
+
+def test_a_transition_goes_the_way_of_its_end_from_the_start(adapter: DiffusionAdapter, asked: Asked) -> None:
     free, held, guided = (adapter.encode_control(wish) for wish in (asked(0.0), asked(1.0), asked(1.0, guidance=5.0)))
-    assert adapter.blend(free, held, 0.0).edge == 1.0
-    assert adapter.blend(held, free, 0.0).edge == 0.0
+    assert adapter.blend(free, held, 0.0).hold == 1.0
+    assert adapter.blend(held, free, 0.0).hold == 0.0
     assert adapter.blend(held, guided, 0.5)[2:] == (5.0, 1.0)
     assert len(adapter.blend(guided, held, 0.0).sides) == 1

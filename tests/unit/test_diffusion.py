@@ -1,6 +1,5 @@
 """U-Net families behind the adapter contract, on networks of the same classes with a handful of channels."""
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,11 +8,11 @@ from diffusers import EulerAncestralDiscreteScheduler, LCMScheduler
 from diffusers.schedulers import scheduling_lcm
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import CONTROL, SIZE, Stream, asked, differ, made, picture, together
 from torch import Tensor
 
-from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import OutOfMemory
-from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.frame import Size
 from liveglass.engine.models.base import ModelSpec
 from liveglass.engine.models.diffusion import adapter as adapter_module
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
@@ -29,7 +28,6 @@ from liveglass.engine.models.diffusion.schedules import (
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText
 
-SIZE = Size(96, 64)
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SIGNAL = signal_left(0.00085, 0.012)
 SPEC = ModelSpec(
@@ -42,7 +40,6 @@ SPEC = ModelSpec(
     negative=True,
     inner_pixels=64 * 96,
 )
-CONTROL = ControlState(1, (Prompt("blue ink"),), params=Params(steps=4, seed=3, strength=0.6))
 
 
 @pytest.fixture(scope="module")
@@ -54,49 +51,6 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> ClipText:
 def adapter(text: ClipText) -> DiffusionAdapter:
     unet, codec = PromptedUNet(tiny_unet()), Codec(tiny_autoencoder())
     return DiffusionAdapter(Parts(SPEC, text, unet, codec, lcm_scheduler(SIGNAL)))
-
-
-def picture(seed: int) -> Pixels:
-    coarse = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), np.uint8)
-    return coarse.repeat(8, 0).repeat(8, 1)
-
-
-def asked(prompt: str = "blue ink", *, negative: str = "", **params: float) -> ControlState:
-    return msgspec.structs.replace(
-        CONTROL, prompts=(Prompt(prompt),), negative=negative, params=msgspec.structs.replace(CONTROL.params, **params)
-    )
-
-
-class Stream:
-    """A lane with a control version in it."""
-
-    def __init__(self, adapter: DiffusionAdapter, control: ControlState = CONTROL) -> None:
-        self.adapter, self.control = adapter, control
-        self.lane = adapter.open_lane(SIZE)
-        self.wish(control)
-
-    def wish(self, control: ControlState) -> None:
-        self.control = control
-        noise = self.adapter.draw_noise(control.params.seed, SIZE)
-        condition, schedule = self.adapter.encode_control(control), self.adapter.schedule(control, SIZE)
-        self.adapter.write(self.lane, condition, schedule, noise, control.params.strength)
-
-
-def together(streams: list[Stream], sources: list[Pixels | None]) -> list[Pixels]:
-    adapter, lanes = streams[0].adapter, [stream.lane for stream in streams]
-    assert len({adapter.group(stream.control, SIZE) for stream in streams}) == 1
-    adapter.begin(lanes, sources)
-    for step in range(adapter.schedule(streams[0].control, SIZE).steps):
-        adapter.denoise(lanes, step)
-    return [made.copy() for made in adapter.finish(lanes)]
-
-
-def made(stream: Stream, source: Pixels | None) -> Pixels:
-    return together([stream], [source])[0]
-
-
-def differ(a: Pixels, b: Pixels) -> int:
-    return int(np.abs(a.astype(int) - b).max())
 
 
 @pytest.mark.parametrize("xl", [False, True])
@@ -172,9 +126,9 @@ def test_in_company_a_frame_is_what_it_is_alone(adapter: DiffusionAdapter) -> No
     assert min(differ(company[a], company[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 10
 
 
-def addresses(adapter: DiffusionAdapter) -> dict[str, list[tuple[int, torch.Size]]]:
+def addresses(stream: Stream) -> dict[str, list[tuple[int, torch.Size]]]:
     """Where everything lies that passes read, and its shape."""
-    arena = adapter._arenas[SIZE]
+    arena = stream.adapter._lanes[stream.lane].arena
     kept = vars(arena) | vars(arena.told)
     parts = {name: value if isinstance(value, tuple) else (value,) for name, value in kept.items()}
     return {
@@ -186,13 +140,13 @@ def addresses(adapter: DiffusionAdapter) -> dict[str, list[tuple[int, torch.Size
 def test_no_control_moves_or_reshapes_what_a_captured_pass_would_read(adapter: DiffusionAdapter) -> None:
     stream = Stream(adapter)
     made(stream, picture(1))
-    before = addresses(adapter)
+    before = addresses(stream)
     assert len(before["memory"]) > 1
     wishes = [asked("red fire"), asked(strength=0.2), asked(seed=9), asked(guidance=4.0, negative="fog")]
     for wish in (*wishes, *(asked(steps=steps) for steps in (1, 2, 4))):
         stream.wish(wish)
         made(stream, None)
-        assert addresses(adapter) == before
+        assert addresses(stream) == before
 
 
 def test_guidance_and_the_negative_prompt_count_and_outlive_a_change_of_prompt(adapter: DiffusionAdapter) -> None:

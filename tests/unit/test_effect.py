@@ -32,10 +32,13 @@ def test_an_unknown_word_is_named_once_with_what_is_near() -> None:
 
 
 def test_what_a_model_does_not_have_is_said_and_does_not_count() -> None:
-    asked = ControlState(1, (Prompt("x"),), "y", Params(guidance=7.0, edge=1.0, strength=0.2, policy="steady"))
+    asked = ControlState(
+        1, (Prompt("x"),), "y", Params(guidance=7.0, edge=1.0, depth=0.5, strength=0.2, policy="steady")
+    )
     effective, notes = in_effect(asked, NULL)
-    assert [note.split(":")[0] for note in notes] == ["prompt", "negative", "guidance", "edge", "strength"]
-    assert (effective["prompts"], effective["negative"], effective["guidance"], effective["edge"]) == ([], "", 1.0, 0.0)
+    assert [note.split(":")[0] for note in notes] == ["prompt", "negative", "guidance", "edge", "depth", "strength"]
+    assert (effective["prompts"], effective["negative"], effective["guidance"]) == ([], "", 1.0)
+    assert (effective["edge"], effective["depth"]) == (0.0, 0.0)
     assert effective["policy"] == "steady"
     assert effective["similarity"] == 0.0
 

@@ -16,10 +16,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from hypothesis import given
 from hypothesis import strategies as st
+from lanes import CONTROL, SIZE, Stream, asked, differ, made, picture, together
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import ModelFailed, ModelNotFound, NotAvailable, OutOfMemory, WeightsRefused
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models import registry
@@ -31,12 +31,10 @@ from liveglass.engine.models.packed.load import load_packed
 from liveglass.engine.models.packed.recipe import Recipe, recipe_of, recipe_spec
 from liveglass.web import catalogue
 
-SIZE = Size(96, 64)
 TOKENS = 6 * 4
 NAME = "packed:tiny/klein"
 RECIPE = recipe_of(NAME)
 SEEING = msgspec.structs.replace(RECIPE, sees_camera=True)
-CONTROL = ControlState(1, (Prompt("blue ink"),), params=Params(steps=4, seed=3, strength=0.6))
 
 
 @pytest.fixture(scope="module")
@@ -71,49 +69,6 @@ def stock(written: Path) -> Flux2KleinPipeline:
 
 def load(models: Path, recipe: Recipe = RECIPE) -> PackedAdapter:
     return load_packed(recipe, models, "cpu", 1, lambda _: None)[0]
-
-
-def picture(seed: int) -> Pixels:
-    coarse = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), np.uint8)
-    return coarse.repeat(8, 0).repeat(8, 1)
-
-
-def asked(prompt: str = "blue ink", **params: float) -> ControlState:
-    return msgspec.structs.replace(
-        CONTROL, prompts=(Prompt(prompt),), params=msgspec.structs.replace(CONTROL.params, **params)
-    )
-
-
-class Stream:
-    """A lane with a control version in it."""
-
-    def __init__(self, adapter: PackedAdapter, control: ControlState = CONTROL) -> None:
-        self.adapter, self.control = adapter, control
-        self.lane = adapter.open_lane(SIZE)
-        self.wish(control)
-
-    def wish(self, control: ControlState) -> None:
-        self.control = control
-        noise = self.adapter.draw_noise(control.params.seed, SIZE)
-        condition, schedule = self.adapter.encode_control(control), self.adapter.schedule(control, SIZE)
-        self.adapter.write(self.lane, condition, schedule, noise, control.params.strength)
-
-
-def together(streams: list[Stream], sources: list[Pixels | None]) -> list[Pixels]:
-    adapter, lanes = streams[0].adapter, [stream.lane for stream in streams]
-    assert len({adapter.group(stream.control, SIZE) for stream in streams}) == 1
-    adapter.begin(lanes, sources)
-    for step in range(adapter.schedule(streams[0].control, SIZE).steps):
-        adapter.denoise(lanes, step)
-    return [made.copy() for made in adapter.finish(lanes)]
-
-
-def made(stream: Stream, source: Pixels | None) -> Pixels:
-    return together([stream], [source])[0]
-
-
-def differ(a: Pixels, b: Pixels) -> int:
-    return int(np.abs(a.astype(int) - b).max())
 
 
 def noise_as_stock_takes_it(adapter: PackedAdapter) -> torch.Tensor:
@@ -276,21 +231,21 @@ def test_a_prompt_changes_the_words_of_its_lane_and_nothing_else(adapter: Packed
     assert differ(before, made(stream, picture(1))) == 0
 
 
-def addresses(adapter: PackedAdapter) -> dict[str, tuple[int, torch.Size]]:
+def addresses(stream: Stream) -> dict[str, tuple[int, torch.Size]]:
     """Where everything lies that passes read, and its shape."""
-    kept = vars(adapter._arenas[SIZE])
+    kept = vars(stream.adapter._lanes[stream.lane].arena)
     return {name: (part.data_ptr(), part.shape) for name, part in kept.items() if isinstance(part, torch.Tensor)}
 
 
 def test_no_control_moves_or_reshapes_what_a_captured_pass_would_read(adapter: PackedAdapter) -> None:
     stream = Stream(adapter)
     made(stream, picture(1))
-    before = addresses(adapter)
+    before = addresses(stream)
     assert {"words", "places", "latent", "table"} <= set(before)
     for wish in (asked("red fire"), asked(strength=0.2), asked(seed=9), *(asked(steps=steps) for steps in (1, 2, 4))):
         stream.wish(wish)
         made(stream, None)
-        assert addresses(adapter) == before
+        assert addresses(stream) == before
 
 
 def test_a_transition_starts_and_ends_at_its_prompts(adapter: PackedAdapter) -> None:

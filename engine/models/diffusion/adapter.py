@@ -6,14 +6,12 @@ worker's one thread.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
@@ -30,11 +28,8 @@ from liveglass.engine.models.diffusion.schedules import Scheduler
 from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages, Way
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
+from liveglass.engine.models.lanes import LANES, Lane, Lanes
 from liveglass.engine.models.sizes import working_size
-
-LANES = 32
-KEPT_EMPTY = 2
-"""Arenas that nobody uses stay so long, with what was captured on them: a session of that size may come again."""
 
 _UNIT = 8
 
@@ -60,12 +55,12 @@ class Parts:
 
 
 class Wish(NamedTuple):
-    """What a control version asks for: prompt, negative prompt, how much they are told apart, how much edges hold."""
+    """What a control version asks for: prompt, negative prompt, how much they are told apart, how much a hint holds."""
 
     words: Words
     negative: Words
     guidance: float
-    edge: float = 0.0
+    hold: float = 0.0
 
     @property
     def sides(self) -> tuple[Words, ...]:
@@ -74,20 +69,22 @@ class Wish(NamedTuple):
 
 
 @dataclass
-class _Lane:
-    """What a lane was written with, as long as it may have to be written again."""
+class _Lane(Lane[Arena]):
+    """A lane, and what it was told last."""
 
-    arena: Arena
-    row: int
     wish: Wish | None = None
-    schedule: Schedule | None = None
-    noise: NDArray[np.float32] | None = None
-    has_source: bool = True
+
+    @property
+    def told(self) -> Wish:
+        """The wish that it was written with."""
+        if self.wish is None:
+            raise RuntimeError("a lane is written before it begins")
+        return self.wish
 
     @property
     def way(self) -> Way:
         """What its passes are made of."""
-        return Way() if self.wish is None else Way(len(self.wish.sides) > 1, self.wish.edge > 0)
+        return Way(len(self.told.sides) > 1, self.told.hold > 0)
 
 
 class DiffusionAdapter:
@@ -110,8 +107,7 @@ class DiffusionAdapter:
         self._stages: Stages = networks if capture is None else Captured(networks, capture)
         self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
         self._fuser = Fuser(parts.unet.stock_weights)
-        self._arenas: dict[Size, Arena] = {}
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes = Lanes(self._arena, _Lane, self._stages.forget)
 
     @property
     def spec(self) -> ModelSpec:
@@ -126,38 +122,25 @@ class DiffusionAdapter:
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""
-        arena = self._arenas.pop(size, None) or self._arena(size)
-        self._arenas[size] = arena  # at the end: the one used last
-        row = arena.take()
-        lane = next(number for number in range(len(self._lanes) + 1) if number not in self._lanes)
-        self._lanes[lane] = _Lane(arena, row)
-        return lane
+        return self._lanes.open(size)
 
     def close_lane(self, lane: int) -> None:
         """Give a lane back."""
-        closed = self._lanes.pop(lane)
-        closed.arena.give(closed.row)
-        self._let_go_of_empty(KEPT_EMPTY)
-
-    def _let_go_of_empty(self, kept: int) -> None:
-        """Free all but so many of the arenas that nobody uses; the ones used last stay."""
-        empty = [size for size, arena in self._arenas.items() if arena.is_empty]
-        for size in empty[: max(0, len(empty) - kept)]:
-            self._stages.forget(self._arenas.pop(size))
+        self._lanes.close(lane)
 
     def encode_control(self, control: ControlState) -> Cond:
         """Prompt and negative prompt, encoded: a `Wish`."""
         text = self._parts.text
         guidance = self._guidance(control)
         negative = text.encode(control.negative) if guidance > 1 else self._blank
-        return Wish(weighted(text, control.spoken), negative, guidance, self._edge(control))
+        return Wish(weighted(text, control.spoken), negative, guidance, self._hold(control))
 
     def blend(self, a: Cond, b: Cond, progress: float) -> Cond:
         """The wish `progress` (0 to 1) of the way from `a` to `b`."""
         # What passes are made of is `b`'s from the start: a cohort goes one way.
         guidance = _from_to(a.guidance, b.guidance, progress) if min(a.guidance, b.guidance) > 1 else b.guidance
-        edge = _from_to(a.edge, b.edge, progress) if min(a.edge, b.edge) > 0 else b.edge
-        return Wish(between(a.words, b.words, progress), between(a.negative, b.negative, progress), guidance, edge)
+        hold = _from_to(a.hold, b.hold, progress) if min(a.hold, b.hold) > 0 else b.hold
+        return Wish(between(a.words, b.words, progress), between(a.negative, b.negative, progress), guidance, hold)
 
     def schedule(self, control: ControlState, size: Size) -> Schedule:
         """The passes of a frame that is made from a source."""
@@ -174,9 +157,7 @@ class DiffusionAdapter:
         place.wish, place.schedule = wish, schedule
         self._write_words(place, wish)
         place.arena.guidance[place.row] = wish.guidance
-        if place.noise is not noise:  # a transition writes its words for every frame, and the same noise each time
-            place.noise = noise
-            place.arena.write_noise(place.row, noise)
+        place.write_noise(noise)
         self._write_schedule(place)
 
     def _write_words(self, place: _Lane, wish: Wish) -> None:
@@ -186,48 +167,39 @@ class DiffusionAdapter:
 
     def _write_schedule(self, place: _Lane) -> None:
         """The passes of a lane, which are others without a source."""
-        schedule = place.schedule
-        if place.wish is None or schedule is None:
-            raise RuntimeError("a lane is written before it begins")
+        schedule, wish = place.written, place.told
         if not place.has_source:
             schedule = self._parts.scheduler(1.0, schedule.steps, has_source=False)
         times = torch.tensor([row[0] for row in schedule.rows], device=self._device)
         for told in place.arena.everything_told:
-            told.write_times(place.row, place.wish.sides, times)
+            told.write_times(place.row, wish.sides, times)
         place.arena.write_passes(place.row, schedule)
         if place.arena.hinted is not None:
-            # A frame from words alone has no edges to be held by.
-            place.arena.hold[place.row] = place.wish.edge if place.has_source else 0.0
+            # A frame from words alone has nothing to be held by.
+            place.arena.hold[place.row] = wish.hold if place.has_source else 0.0
 
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
         """Encode the sources (uint8 [H, W, 3] each, None: from words alone) and set the start of each lane."""
-        for lane, picture in zip(lanes, pixels, strict=True):
-            place = self._lanes[lane]
-            if place.has_source != (picture is not None):
-                place.has_source = picture is not None
-                self._write_schedule(place)
-            if picture is not None:
-                place.arena.put(place.row, picture)
-        arena, rows = self._rows(lanes)
-        self._stages.begin(arena, rows, self._lanes[lanes[0]].way)
+        place, rows = self._lanes.put(lanes, pixels, self._write_schedule)
+        self._stages.begin(place.arena, rows, place.way)
 
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
-        arena, rows = self._rows(lanes)
-        self._stages.denoise(arena, rows, self._steps[step], self._lanes[lanes[0]].way)
+        place, rows = self._lanes.cohort(lanes)
+        self._stages.denoise(place.arena, rows, self._steps[step], place.way)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""
-        arena, rows = self._rows(lanes)
-        self._stages.finish(arena, rows)
-        return arena.fetch([self._lanes[lane].row for lane in lanes])
+        place, rows = self._lanes.cohort(lanes)
+        self._stages.finish(place.arena, rows)
+        return self._lanes.fetch(lanes)
 
     def reset(self, lane: int) -> None:
         """Nothing is carried from frame to frame."""
 
     def group(self, control: ControlState, size: Size) -> GroupKey:
         """Equal sizes, passes and ways share a pass."""
-        guided, hinted = self._guidance(control) > 1, self._edge(control) > 0
+        guided, hinted = self._guidance(control) > 1, self._hold(control) > 0
         return (size.width, size.height, control.params.steps, guided, hinted)
 
     def read_loras(self, files: Sequence[LoraFile]) -> Loras:
@@ -238,24 +210,18 @@ class DiffusionAdapter:
         """Put these low-rank weights into the U-Net, a layer at a time; lanes are written anew with the last step."""
         yield from self._fuser.prepare(loras)
         self._fuser.switch(loras)
-        for place in self._lanes.values():
+        for place in self._lanes.every:
             if place.wish is not None:
                 self._write_words(place, place.wish)
                 self._write_schedule(place)
-
-    def _rows(self, lanes: Sequence[int]) -> tuple[Arena, Tensor]:
-        """The cohort's arena and its rows."""
-        places = [self._lanes[lane] for lane in lanes]
-        arena = places[0].arena
-        return arena, arena.cohort(place.row for place in places)
 
     def _guidance(self, control: ControlState) -> float:
         """As asked for, where the model knows guidance."""
         return control.params.guidance if self.spec.guidance == "cfg" else 1.0
 
-    def _edge(self, control: ControlState) -> float:
+    def _hold(self, control: ControlState) -> float:
         """As asked for, where there is a ControlNet for it."""
-        return control.params.edge if self.spec.guide == "edge" else 0.0
+        return 0.0 if self.spec.guide is None else getattr(control.params, self.spec.guide)
 
     def _shape(self, size: Size) -> Shape:
         width, height = working_size(size.width, size.height, self.spec.inner_pixels, _UNIT)
@@ -264,13 +230,7 @@ class DiffusionAdapter:
         return Shape(size, (height, width), latent, max(self.spec.valid_steps))
 
     def _arena(self, size: Size) -> Arena:
-        """Memory for lanes of a size; where there is not enough, what nobody uses is given up for it."""
-        cut = partial(Arena, self._shape(size), LANES, self._parts.unet, self._blank, self._parts.guide)
-        try:
-            return cut()
-        except torch.OutOfMemoryError:
-            self._let_go_of_empty(0)
-            return cut()
+        return Arena(self._shape(size), LANES, self._parts.unet, self._blank, self._parts.guide)
 
 
 def _from_to(a: float, b: float, progress: float) -> float:

@@ -91,7 +91,7 @@ class Arena(FrameArena):
         if guide is not None:
             self.hinted = Told(self.rows, shape, guide, blank)
             sample = torch.zeros(1, 3, *shape.inner, dtype=blank.tokens.dtype, device=device)
-            self.hint = torch.zeros(self.rows, *guide.encode(sample).shape[1:], dtype=sample.dtype, device=device)
+            self.hint = torch.zeros(self.rows, *guide.hint(sample).shape[1:], dtype=sample.dtype, device=device)
             self.hold = torch.zeros(self.rows, device=device)
 
     @property

@@ -25,6 +25,7 @@ class Files(msgspec.Struct, frozen=True):
     codec: Path
     lora: Path | None
     guide: Path | None
+    estimator: Path | None
 
 
 def find(preset: Preset, models_dir: Path) -> Files:
@@ -44,7 +45,8 @@ def find(preset: Preset, models_dir: Path) -> Files:
         found[preset.base],
         found[preset.codec],
         None if preset.lora is None else found[preset.lora],
-        None if preset.guide is None else found[preset.guide.repository],
+        None if preset.guide is None else found[preset.guide.network],
+        None if preset.guide is None or preset.guide.estimator is None else found[preset.guide.estimator],
     )
 
 
@@ -98,7 +100,7 @@ def used(preset: Preset, files: Files) -> list[Path]:
         WeightsRefused: a folder has none, or only a pickle.
     """
     holders = [files.base / folder for folder in preset.base.folders if folder.startswith(("text_encoder", "unet"))]
-    holders += [files.codec, *(folder for folder in (files.lora, files.guide) if folder is not None)]
+    holders += [files.codec, *(folder for folder in (files.lora, files.guide, files.estimator) if folder is not None)]
     return [weights(folder) for folder in holders]
 
 

@@ -4,7 +4,7 @@ The hint is encoded once a frame, not once a pass, and the prompt once a control
 worker process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_blocks import CrossAttnDownBlock2D
@@ -17,20 +17,24 @@ from liveglass.engine.models.diffusion.prompted import Prompted
 class PromptedControlNet(Prompted):
     """A ControlNet whose passes take a remembered prompt and an encoded hint. It takes `controlnet` over.
 
+    Args:
+        look: what is seen in pictures `[B, 3, H, W]` in 0..1: a hint of that shape.
+
     Raises:
         ModelFailed: a kind of attention, embedding or hint that is not known here.
     """
 
-    def __init__(self, controlnet: ControlNetModel) -> None:
+    def __init__(self, controlnet: ControlNetModel, look: Callable[[Tensor], Tensor]) -> None:
         super().__init__(controlnet)
+        self._look = look
         if self.stock.config.controlnet_conditioning_channel_order != "rgb":
             raise ModelFailed("This ControlNet takes its hint in another order of colours.")
         if self.stock.config.mid_block_type != "UNetMidBlock2DCrossAttn":
             raise ModelFailed("This ControlNet has a middle that is not known here.")
 
-    def encode(self, hint: Tensor) -> Tensor:
-        """A hint `[B, 3, H, W]` in 0..1 as the passes take it: `[B, C, h, w]`."""
-        encoded: Tensor = self.stock.controlnet_cond_embedding(hint)
+    def hint(self, pixels: Tensor) -> Tensor:
+        """What is seen in pictures `[B, 3, H, W]` in 0..1, as the passes take it: `[B, C, h, w]`."""
+        encoded: Tensor = self.stock.controlnet_cond_embedding(self._look(pixels))
         return encoded
 
     def forward(

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, DepthAnythingForDepthEstimation
 
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
@@ -17,6 +17,8 @@ from liveglass.engine.models.diffusion.captured import cuda_capture
 from liveglass.engine.models.diffusion.checkpoint import Files
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
+from liveglass.engine.models.diffusion.depth import DepthEstimator
+from liveglass.engine.models.diffusion.edges import edges
 from liveglass.engine.models.diffusion.presets import Preset, preset_spec
 from liveglass.engine.models.diffusion.schedules import (
     TRAIN_STEPS,
@@ -78,15 +80,18 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
         PromptedUNet(unet.to(**laid)),
         Codec(codec.to(**laid)),
         _scheduler(preset, files.base),
-        _guide(files.guide, kind, laid),
+        _guide(files, kind, laid),
         tuple(checkpoint.used(preset, files)),
     )
 
 
-def _guide(folder: Path | None, kind: torch.dtype, laid: Mapping[str, Any]) -> PromptedControlNet | None:
-    if folder is None:
+def _guide(files: Files, kind: torch.dtype, laid: Mapping[str, Any]) -> PromptedControlNet | None:
+    if files.guide is None:
         return None
-    return PromptedControlNet(read(ControlNetModel, folder, kind, **WHOLE).to(**laid))
+    look: Callable[[torch.Tensor], torch.Tensor] = edges
+    if files.estimator is not None:
+        look = DepthEstimator(read(DepthAnythingForDepthEstimation, files.estimator, kind).to(**laid))
+    return PromptedControlNet(read(ControlNetModel, files.guide, kind, **WHOLE).to(**laid), look)
 
 
 def _text(preset: Preset, base: Path, kind: torch.dtype) -> TextEncoder:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from liveglass.engine import control
 from liveglass.engine.models.base import Look, ModelSpec
 
 _LOOKS = (
@@ -43,10 +44,22 @@ class Repository(msgspec.Struct, frozen=True):
 
 
 class Guide(msgspec.Struct, frozen=True):
-    """A ControlNet: what of the camera picture it is told of, and where it comes from."""
+    """A ControlNet.
 
-    of: Literal["edge"]
-    repository: Repository
+    Attributes:
+        of: what of the camera picture it is told of.
+        network: where it comes from.
+        estimator: where the network that sees this in a picture comes from; None: no network is needed for that.
+    """
+
+    of: control.Guide
+    network: Repository
+    estimator: Repository | None = None
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Everything that it is made of."""
+        return (self.network,) if self.estimator is None else (self.network, self.estimator)
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +94,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """Everything that it is made of."""
-        more = (self.lora, self.guide.repository if self.guide else None)
-        return (self.base, self.codec, *(one for one in more if one is not None))
+        lora = () if self.lora is None else (self.lora,)
+        return (self.base, self.codec, *lora, *(() if self.guide is None else self.guide.repositories))
 
 
 _SD_FOLDERS = ("tokenizer", "text_encoder", "unet", "scheduler")
@@ -113,6 +126,17 @@ PRESETS = {
             name="sd15-lcm-edge",
             title="Stable Diffusion 1.5 with LCM-LoRA, held by edges",
             guide=Guide("edge", Repository("lllyasviel/control_v11p_sd15_canny", half=True, megabytes=723)),
+        ),
+        msgspec.structs.replace(
+            _SD15_LCM,
+            name="sd15-lcm-depth",
+            title="Stable Diffusion 1.5 with LCM-LoRA, held by depth",
+            licence="CreativeML Open RAIL-M; Apache-2.0 (what sees depth)",
+            guide=Guide(
+                "depth",
+                Repository("lllyasviel/control_v11f1p_sd15_depth", half=True, megabytes=723),
+                Repository("depth-anything/Depth-Anything-V2-Small-hf", megabytes=99),
+            ),
         ),
         Preset(
             name="sd-turbo",

@@ -15,7 +15,6 @@ from liveglass.engine.models.arena import ROW
 from liveglass.engine.models.diffusion.arena import Arena
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
-from liveglass.engine.models.diffusion.edges import edges
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 
 MODE = "max-autotune-no-cudagraphs"
@@ -84,19 +83,20 @@ class Networks:
         self._unet: Callable[..., Tensor] = unet
         self._encode, self._decode = codec.encode, codec.decode
         self._guide: Callable[..., tuple[list[Tensor], Tensor]] | None = guide
-        self._hint = None if guide is None else guide.encode
+        self._hint = None if guide is None else guide.hint
         if backend is not None:
             # A batch is a shape: whatever a user does, nothing else is ever compiled again.
             mode = MODE if backend == "inductor" else None
             compiled = partial(torch.compile, backend=backend, mode=mode, fullgraph=True, dynamic=False)
             self._unet, self._encode, self._decode = map(compiled, (unet, codec.encode, codec.decode))
-            self._guide = None if guide is None else compiled(guide)
+            if guide is not None:
+                self._guide, self._hint = map(compiled, (guide, guide.hint))
 
     def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""
         pixels = arena.sources(rows, arena.shape.inner, self._type)
         if way.hinted and self._hint is not None:
-            arena.hint[rows] = self._hint(edges(pixels))
+            arena.hint[rows] = self._hint(pixels)
         encoded = self._encode(2 * pixels - 1).float()
         keep, noise = arena.start[rows].view(-1, 2, 1, 1, 1).unbind(1)
         arena.latent[rows] = keep * encoded + noise * arena.noise[rows, 0]

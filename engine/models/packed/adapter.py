@@ -22,11 +22,10 @@ from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelS
 from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.schedules import FlowScheduler
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
+from liveglass.engine.models.lanes import LANES, Lane, Lanes
 from liveglass.engine.models.packed.arena import Shape, TokenArena
 from liveglass.engine.models.packed.codec import TokenCodec
 from liveglass.engine.models.sizes import working_size
-
-LANES = 32
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,9 @@ class Parts:
     scheduler: FlowScheduler
     sees_camera: bool
     weights: tuple[Path, ...]
+
+
+_Lane = Lane[TokenArena]
 
 
 class Networks:
@@ -88,17 +90,6 @@ class Networks:
         arena.paint(rows, self._codec.decode(arena.latent[rows], arena.shape.grid).float())
 
 
-@dataclass
-class _Lane:
-    """What a lane was written with, as long as it may have to be written again."""
-
-    arena: TokenArena
-    row: int
-    schedule: Schedule | None = None
-    noise: NDArray[np.float32] | None = None
-    has_source: bool = True
-
-
 class PackedAdapter:
     """A loaded model of the packed family.
 
@@ -113,8 +104,7 @@ class PackedAdapter:
             network.eval().requires_grad_(requires_grad=False)
         self._blank = parts.text.encode("")
         self._networks = Networks(parts.transformer, parts.codec)
-        self._arenas: dict[Size, TokenArena] = {}
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: Lanes[TokenArena, _Lane] = Lanes(self._arena, Lane, lambda _: None)
 
     @property
     def spec(self) -> ModelSpec:
@@ -129,19 +119,11 @@ class PackedAdapter:
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""
-        arena = self._arenas.get(size) or self._arena(size)
-        row = arena.take()
-        lane = next(number for number in range(len(self._lanes) + 1) if number not in self._lanes)
-        self._lanes[lane] = _Lane(arena, row)
-        arena.show_camera(row, is_shown=True)
-        return lane
+        return self._lanes.open(size)
 
     def close_lane(self, lane: int) -> None:
-        """Give a lane back; the last one of its size gives its arena back."""
-        closed = self._lanes.pop(lane)
-        closed.arena.give(closed.row)
-        if closed.arena.is_empty:
-            del self._arenas[closed.arena.shape.size]
+        """Give a lane back."""
+        self._lanes.close(lane)
 
     def encode_control(self, control: ControlState) -> Cond:
         """The prompts, encoded and mixed: `Words`."""
@@ -166,44 +148,33 @@ class PackedAdapter:
         place = self._lanes[lane]
         place.schedule = schedule
         place.arena.write_words(place.row, cond)
-        if place.noise is not noise:  # a transition writes its words for every frame, and the same noise each time
-            place.arena.write_noise(place.row, noise)
-            place.noise = noise
+        place.write_noise(noise)
         self._write_schedule(place)
 
     def _write_schedule(self, place: _Lane) -> None:
-        """The passes of a lane, which are others without a source."""
-        schedule = place.schedule
-        if schedule is None:
-            raise RuntimeError("a lane is written before it begins")
+        """The passes of a lane, which are others without a source, and whether there is one to look at."""
+        schedule = place.written
+        place.arena.show_camera(place.row, is_shown=place.has_source)
         if not place.has_source:
             schedule = self._parts.scheduler(1.0, schedule.steps, place.arena.shape.tokens, has_source=False)
         place.arena.write_passes(place.row, schedule)
 
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
         """Encode the sources (uint8 [H, W, 3] each, None: from words alone) and set the start of each lane."""
-        for lane, picture in zip(lanes, pixels, strict=True):
-            place = self._lanes[lane]
-            if place.has_source != (picture is not None):
-                place.has_source = picture is not None
-                place.arena.show_camera(place.row, is_shown=place.has_source)
-                self._write_schedule(place)
-            if picture is not None:
-                place.arena.put(place.row, picture)
-        arena, rows = self._rows(lanes)
-        self._networks.begin(arena, rows)
+        place, rows = self._lanes.put(lanes, pixels, self._write_schedule)
+        self._networks.begin(place.arena, rows)
 
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
-        arena, rows = self._rows(lanes)
+        place, rows = self._lanes.cohort(lanes)
         masked = self._parts.sees_camera and not all(self._lanes[lane].has_source for lane in lanes)
-        self._networks.denoise(arena, rows, step, masked=masked)
+        self._networks.denoise(place.arena, rows, step, masked=masked)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""
-        arena, rows = self._rows(lanes)
-        self._networks.finish(arena, rows)
-        return arena.fetch([self._lanes[lane].row for lane in lanes])
+        place, rows = self._lanes.cohort(lanes)
+        self._networks.finish(place.arena, rows)
+        return self._lanes.fetch(lanes)
 
     def reset(self, lane: int) -> None:
         """Nothing is carried from frame to frame."""
@@ -220,12 +191,6 @@ class PackedAdapter:
         """None are known for this family."""
         raise no_loras(self.spec)
 
-    def _rows(self, lanes: Sequence[int]) -> tuple[TokenArena, Tensor]:
-        """The cohort's arena and its rows."""
-        places = [self._lanes[lane] for lane in lanes]
-        arena = places[0].arena
-        return arena, arena.cohort(place.row for place in places)
-
     def _shape(self, size: Size) -> Shape:
         codec = self._parts.codec
         width, height = working_size(size.width, size.height, self.spec.inner_pixels, codec.times)
@@ -233,6 +198,4 @@ class PackedAdapter:
         return Shape(size, (height, width), grid, codec.channels, max(self.spec.valid_steps))
 
     def _arena(self, size: Size) -> TokenArena:
-        arena = TokenArena(self._shape(size), LANES, self._blank, sees_camera=self._parts.sees_camera)
-        self._arenas[size] = arena
-        return arena
+        return TokenArena(self._shape(size), LANES, self._blank, sees_camera=self._parts.sees_camera)

@@ -152,7 +152,7 @@ export class Live extends Emitter {
     return this.command({ type: "prompt.set", text, ...options });
   }
 
-  /** @param {{strength?: number, steps?: number, seed?: number, blend_ms?: number, guidance?: number, edge?: number, similarity?: number, apply?: string}} params */
+  /** @param {{strength?: number, steps?: number, seed?: number, blend_ms?: number, guidance?: number, edge?: number, depth?: number, similarity?: number, apply?: string}} params */
   setParams(params) {
     return this.command({ type: "params.set", ...params });
   }

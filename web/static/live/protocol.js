@@ -18,6 +18,7 @@
  * @property {number} seed
  * @property {number} [guidance]
  * @property {number} [edge]
+ * @property {number} [depth]
  * @property {string} [policy]
  * @property {number} [blend_ms]
  * @property {number} [similarity]  0 to 1; a source at least so like the last one used is not generated

@@ -7,6 +7,8 @@ import { PAINTED } from "./receipts.js";
 import { Tiles } from "./tiles.js";
 
 const SEND_EVERY_MS = 60;
+/** Numbers that only some models take, each in a field of its name. @type {("guidance" | "edge" | "depth")[]} */
+const NUMBERS = ["guidance", "edge", "depth"];
 const MAX_SEED = 2 ** 32 - 1;
 
 export class Desk {
@@ -41,8 +43,7 @@ export class Desk {
     });
     select("steps").addEventListener("change", () => this.#set({ steps: Number(select("steps").value) }));
     input("seed").addEventListener("change", () => this.#seedChanged());
-    input("guidance").addEventListener("change", () => this.#set({ guidance: input("guidance").valueAsNumber }));
-    input("edge").addEventListener("change", () => this.#set({ edge: input("edge").valueAsNumber }));
+    for (const name of NUMBERS) input(name).addEventListener("change", () => this.#set({ [name]: input(name).valueAsNumber }));
     select("apply").addEventListener("change", () => this.#live?.setParams({ apply: select("apply").value }));
     button("seed-lock").addEventListener("click", () => this.#lockSeed(!this.#seedLocked));
     button("undo").addEventListener("click", () => this.#live?.undo());
@@ -65,9 +66,7 @@ export class Desk {
     input("strength").disabled = model.controls["strength"] === false;
     select("steps").replaceChildren(...model.valid_steps.map((n) => new Option(String(n), String(n))));
     select("steps").value = String(model.default_steps);
-    element("guidance-field").hidden = !model.controls["guidance"];
-    element("edge-field").hidden = !model.controls["edge"];
-    element("negative-field").hidden = !model.controls["negative"];
+    for (const name of [...NUMBERS, "negative"]) element(`${name}-field`).hidden = !model.controls[name];
     const tiles = model.looks.map((look, i) => this.#tile(look, i));
     element("looks").replaceChildren(...tiles.map((tile) => tile.button));
     this.#tiles.show(tiles);
@@ -161,8 +160,9 @@ export class Desk {
     select("apply").value = apply ?? "all";
     element("apply-hint").hidden = apply !== "background";
     if (document.activeElement !== input("seed")) input("seed").value = String(params.seed);
-    if (params.guidance !== undefined && document.activeElement !== input("guidance")) input("guidance").value = String(params.guidance);
-    if (params.edge !== undefined && document.activeElement !== input("edge")) input("edge").value = String(params.edge);
+    for (const name of NUMBERS) {
+      if (params[name] !== undefined && document.activeElement !== input(name)) input(name).value = String(params[name]);
+    }
     element("version").textContent = `version ${version}`;
     const inForce = this.#model?.looks.findIndex((look) => look.prompt === text) ?? -1;
     for (const [i, chip] of [...element("looks").children].entries()) chip.setAttribute("aria-pressed", String(i === inForce));
