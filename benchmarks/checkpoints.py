@@ -37,7 +37,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from liveglass.engine.models.diffusion.presets import Guide, Preset
+from liveglass.engine.models.diffusion.presets import ControlNet, Preset
 
 TEXT_WIDTH = 32
 POOLED_WIDTH = 16
@@ -293,7 +293,7 @@ def write_preset(
         save_file(lora_of(unet(networks.unet)), lora / "pytorch_lora_weights.safetensors")
 
 
-def _write_guide(guide: Guide, models_dir: Path, networks: Networks, kind: torch.dtype) -> None:
+def _write_guide(guide: ControlNet, models_dir: Path, networks: Networks, kind: torch.dtype) -> None:
     is_tiny = bool(networks.codec)
     if not (folder := models_dir / guide.network.name).exists():
         own = {name: networks.unet[name] for name in networks.unet if name not in _NOT_THE_GUIDES}

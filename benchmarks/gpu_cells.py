@@ -70,8 +70,10 @@ def roofline(given: Given) -> Figures:
     copy_ms = timed(given, lambda: target.copy_(source))["p50"]
     flops_per_ms, bytes_per_ms = 2 * side**3 / product_ms, 2 * source.numel() / copy_ms
     files = checkpoint.find(given.preset, given.models_dir)
-    network, codec = (checkpoint.weights(folder).stat().st_size for folder in (files.base / "unet", files.codec))
-    flops, weights = float(counter.get_total_flops()), network * given.steps + codec
+    once = [folder for folder in (files.codec, files.estimator) if folder is not None]
+    each_pass = [folder for folder in (files.base / "unet", files.guide) if folder is not None]
+    read_once, read_each = (sum(checkpoint.weights(one).stat().st_size for one in part) for part in (once, each_pass))
+    flops, weights = float(counter.get_total_flops()), read_each * given.steps + read_once
     bound = max(flops / flops_per_ms, weights / bytes_per_ms)
     more = (
         f"{flops / 1e12:.2f} TFLOP at {flops_per_ms / 1e9:.0f} TFLOP/s, "

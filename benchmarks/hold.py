@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import psutil
 from crowd import Crowd
@@ -108,9 +109,9 @@ def share_stolen(before: psutil.cpu_times, after: psutil.cpu_times) -> float:  #
     return float(getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / took if took else 0.0
 
 
-def draw(figures: dict[str, list[dict[str, object]]]) -> None:
-    """What was shown, by the pictures a second that the model made."""
-    colours = {"generated": "#2a7", "warped": "#27a", "blended": "#a7a", "repeated": "#bbb", "standby": "#444"}
+def draw(figures: dict[str, list[dict[str, Any]]]) -> None:
+    """What was shown, by the pictures a second that the model made, and how old what moves and what was painted is."""
+    colours = {"generated": "#2a7", "warped": "#27a", "repeated": "#bbb", "standby": "#444"}
     with plot("hold") as [axis]:
         for place, runs in enumerate(figures.values()):
             left = 0.0
@@ -118,8 +119,14 @@ def draw(figures: dict[str, list[dict[str, object]]]) -> None:
                 share = 24 * sum(run["kinds"][kind] for run in runs) / sum(sum(run["kinds"].values()) for run in runs)
                 axis.barh(place, share, left=left, color=colour, label=kind if place == 0 else None)
                 left += share
+            moves, painted = (runs[0][f"{what}_age_ms"] for what in ("motion", "content"))
+            ages = [f"{age['p50']:.0f} ms" if age and age["n"] else "–" for age in (moves, painted)]
+            made = sum(run["generated_fps"] for run in runs) / len(runs)
+            axis.text(24.3, place, f"{made:.1f} new/s; moves {ages[0]}, painted {ages[1]}", va="center", fontsize=8)
         axis.set_yticks(range(len(figures)), [f"model: {name}" for name in figures])
-        axis.set_xlabel("frames a second on the grid")
+        axis.set_xlim(0, 36)
+        axis.set_xticks(range(0, 25, 4))
+        axis.set_xlabel("frames a second on the grid; ages are medians")
         axis.invert_yaxis()
         axis.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 

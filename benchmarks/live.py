@@ -24,6 +24,10 @@ from liveglass.web.chaos.server import Server, server
 FPS = 24
 PAINTED = (FrameKind.GENERATED, FrameKind.WARPED)
 PROMPTS = ("ink drawing, blue", "neon, pink", "night vision green", "thermal", "blueprint", "fire")
+CHANGES = 25
+"""Of the prompt, in a run: few enough for the 95th percentile of a frame not to be that of a new prompt."""
+
+GOLDEN = 0.618
 
 
 async def publish(live: object, size: Size, counter: list[int]) -> None:
@@ -59,8 +63,9 @@ async def watch(
         camera = asyncio.create_task(publish(live, size, sent))
 
         async def steer() -> None:
-            for prompt in itertools.cycle(PROMPTS[1:] + PROMPTS[:1]):
-                await asyncio.sleep(seconds / 13)
+            for number, prompt in enumerate(itertools.cycle(PROMPTS[1:] + PROMPTS[:1])):
+                # Another place in its slot each time: a receipt comes with a slot, and all others would stand alike.
+                await asyncio.sleep(seconds / CHANGES + number * GOLDEN % 1 / FPS)
                 receipt = await live.prompt(prompt)
                 landed.append((await receipt.applied()).latency_ms)
 

@@ -174,9 +174,9 @@ def judge(viewer: Viewer, shown_at: dict[int, float], seconds: float) -> dict[st
     span = seconds - 3.0
     early, end = before(min(10.0, seconds)), before(seconds)
     return {
-        "age_10_s_p50": quantile(early, 0.5) if early else float("nan"),
-        "age_end_p50": quantile(end, 0.5) if end else float("nan"),
-        "age_end_p95": quantile(end, 0.95) if end else float("nan"),
+        "age_10_s_p50": quantile(early, 0.5) if early else None,
+        "age_end_p50": quantile(end, 0.5) if end else None,
+        "age_end_p95": quantile(end, 0.95) if end else None,
         "shown_fps": len(late) / span,
         "new_fps": len(new) / span,
         "freezes": float(sum(gap > FREEZE_S for gap in gaps)),
@@ -374,26 +374,38 @@ def measure(start: Callable[[float], Any], go: Callable[..., Any], ms: float, se
     return {**judge(viewer, camera.shown_at, seconds), "cpu": used, "codec": codec}
 
 
+LINES = {
+    "liveglass, WebRTC": ("#1a7f4b", "-"),
+    "liveglass, socket": ("#5cc48d", "-"),
+    "plain aiortc": ("#333333", "-"),
+    "WebSocket and queue": ("#777777", "--"),
+    "fastrtc": ("#aaaaaa", "-."),
+    "fastrtc, newest": ("#cc8888", ":"),
+}
+"""Ours are green, the peers grey."""
+
+
 def draw(figures: dict[str, list[dict[str, Any]]]) -> None:
-    """The age of what is on show over time, for each model; every run is a line."""
-    models = list(dict.fromkeys(name.partition(": ")[0] for name in figures))
-    colours = {name: f"C{place}" for place, name in enumerate(dict.fromkeys(n.partition(": ")[2] for n in figures))}
+    """The age of what is on show over time, medians of two seconds, for each model; every run is a line."""
+    models = sorted({name.partition(": ")[0] for name in figures}, key=lambda name: float(name.split()[0]))
     with plot("peers", rows=len(models), height=2.6 * len(models)) as axes:
         for axis, model in zip(axes, models, strict=True):
-            for name, runs in figures.items():
-                whose, _, way = name.partition(": ")
-                for place, run in enumerate(runs if whose == model else []):
-                    label = way if place == 0 else None
-                    axis.plot(
-                        *zip(*run["course"] or [(0, float("nan"))], strict=True),
-                        label=label,
-                        color=colours[way],
-                        linewidth=1,
-                    )
-            axis.set_yscale("log")
-            axis.set_ylabel(f"model {model}\nage, ms")
+            for way, (colour, style) in LINES.items():
+                for place, run in enumerate(figures.get(f"{model}: {way}", [])):
+                    points = [
+                        (at, statistics.median(age for _, age in part))
+                        for at, part in itertools.groupby(run["course"], key=lambda point: 2 * (point[0] // 2) + 1)
+                    ]
+                    course = zip(*(points or [(0, math.nan)]), strict=True)
+                    axis.plot(*course, style, label=way if place == 0 else None, color=colour, linewidth=1.2)
+            axis.set_yscale("log" if axis.get_ylim()[1] > 1000 else "linear")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} s" if value >= 1000 else f"{value:g} ms")
+            axis.yaxis.set_minor_formatter("")
+            axis.set_ylabel(f"model of {model}:\nage on show")
+            if axis.get_yscale() == "linear":
+                axis.set_ylim(bottom=0)
         axes[-1].set_xlabel("seconds")
-        axes[0].legend(fontsize=7)
+        axes[0].legend(fontsize=7, ncols=2)
 
 
 def row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -402,14 +414,18 @@ def row(name: str, runs: list[dict[str, Any]]) -> tuple[str, ...]:
     def middle(figure: str) -> float:
         return statistics.median(run[figure] for run in runs)
 
-    def age(*milliseconds: float) -> str:
-        return "–" if any(map(math.isnan, milliseconds)) else " to ".join(f"{one:.0f}" for one in milliseconds)
+    def known(figure: str) -> list[float]:
+        return [run[figure] for run in runs if run[figure] is not None]
 
-    ends = [run["age_end_p50"] for run in runs]
+    def age(figure: str) -> str:
+        found = known(figure)
+        return f"{statistics.median(found):.0f}" if found else "–"
+
+    ends = known("age_end_p50")
     return (
         name, runs[0]["codec"], f"{len(runs)}",
-        age(middle("age_10_s_p50")), age(middle("age_end_p50")), age(min(ends), max(ends)),
-        age(middle("age_end_p95")), f"{middle('shown_fps'):.1f}", f"{middle('new_fps'):.1f}",
+        age("age_10_s_p50"), age("age_end_p50"), f"{min(ends):.0f} to {max(ends):.0f}" if ends else "–",
+        age("age_end_p95"), f"{middle('shown_fps'):.1f}", f"{middle('new_fps'):.1f}",
         f"{middle('freezes'):.0f}", f"{middle('longest_gap_ms'):.0f}", f"{middle('cpu'):.0%}",
         f"{middle('unread'):.0%}",
     )  # fmt: skip

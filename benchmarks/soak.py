@@ -67,23 +67,23 @@ def slope(samples: list[dict[str, float]], name: str) -> float:
 
 
 def draw(samples: list[dict[str, float]]) -> None:
-    """Everything over time, as a picture beside the figures."""
+    """Memory of each process on its own scale, the age of what is on show, and when its frames come, over time."""
     minutes = [sample["at_s"] / 60 for sample in samples]
-    with plot("soak", rows=4, height=8) as axes:
-        for who in ("server", "worker"):
-            axes[0].plot(minutes, [sample.get(f"{who} memory", np.nan) for sample in samples], label=who)
-            axes[1].plot(
-                minutes, [sample.get(f"{who} descriptors", np.nan) for sample in samples], label=f"{who}: files"
-            )
-            axes[1].plot(minutes, [sample.get(f"{who} threads", np.nan) for sample in samples], label=f"{who}: threads")
+    late = [1000 * (sample["phase_s"] - samples[0]["phase_s"]) for sample in samples]
+    with plot("soak", rows=4, height=7) as axes:
+        for axis, who in zip(axes, ("server", "worker"), strict=False):
+            memory = [sample.get(f"{who} memory", np.nan) for sample in samples]
+            axis.plot(minutes, memory)
+            axis.set_ylabel(f"{who}, MB")
+            axis.set_title(f"{slope(samples, f'{who} memory'):+.1f} MB/h by least squares", fontsize=8, loc="right")
+            middle = np.nanmedian(memory)
+            axis.set_ylim(middle - 12, middle + 12)
         axes[2].plot(minutes, [sample["age_ms"] for sample in samples])
-        axes[3].plot(minutes, [1000 * (sample["phase_s"] - samples[0]["phase_s"]) for sample in samples])
-        for axis, label in zip(axes, ("memory, MB", "open", "age, ms", "grid drift, ms"), strict=True):
-            axis.set_ylabel(label)
-            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
-        axes[3].set_xlabel("minutes")
-        for axis in axes[:2]:
-            axis.legend(fontsize=7)
+        axes[2].set_ylabel("age, ms")
+        axes[2].set_ylim(bottom=0)
+        axes[3].plot(minutes, late)
+        axes[3].set_ylabel("arrival against\nthe first, ms")
+        axes[3].set_xlabel("minutes; arrival: the grid's drift, and how late this viewer is itself")
 
 
 def main() -> None:

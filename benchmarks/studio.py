@@ -11,6 +11,7 @@ changes of prompt, each with what its receipt says. A run in which the page was 
 import argparse
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,15 @@ def spread(samples: list[float]) -> dict[str, float]:
 async def steered(running: Server, studio: Studio, seconds: float) -> dict[str, Any]:
     """`seconds` of it, with four changes of prompt; what the server counted meanwhile."""
     before, mark = await asyncio.to_thread(running.metrics), await studio.mark()
+    began = time.perf_counter()
     psutil.cpu_percent()
     for prompt in PROMPTS:
         await asyncio.sleep(seconds / (len(PROMPTS) + 1))
         await studio.send_prompt(prompt)
     await asyncio.sleep(seconds / (len(PROMPTS) + 1))
     busy = psutil.cpu_percent()
-    after, log = await asyncio.to_thread(running.metrics), await studio.log(mark)
+    after, took = await asyncio.to_thread(running.metrics), time.perf_counter() - began
+    log = await studio.log(mark)
     hidden, peers = await studio.page.evaluate("() => [document.hidden, wire.peers.length]")
     if hidden or peers != 1:
         raise SystemExit(f"Invalid run: hidden {hidden}, peers made {peers}.")
@@ -115,12 +118,12 @@ async def steered(running: Server, studio: Studio, seconds: float) -> dict[str, 
 
     slots = counted("liveglass_slots_total")
     return {
-        "seconds": seconds,
-        "out_fps": slots / seconds,
+        "seconds": took,
+        "out_fps": slots / took,
         "missed": counted("liveglass_slots_missed_total"),
         "slots": slots,
         "seen": sum(entry["type"] == "frame" for entry in log),
-        "new_fps": (counted("liveglass_frames_generated_total") - counted("liveglass_frames_late_total")) / seconds,
+        "new_fps": (counted("liveglass_frames_generated_total") - counted("liveglass_frames_late_total")) / took,
         "prompt_to_picture_ms": [entry["latency_ms"] for entry in log if entry["type"] == "control.applied"],
         "busy": busy,
     }

@@ -131,11 +131,11 @@ class ControlState(msgspec.Struct, frozen=True):
         negative = self.negative if patch.negative is UNSET else patch.negative
         _check_texts(prompts, negative)
         has_words = any(given is not UNSET for given in (patch.prompt, patch.prompts, patch.negative))
-        params = self.params
-        params = msgspec.structs.replace(params, **(patch.given | {"blend_ms": params.blend_ms}))
-        blend_ms = params.blend_ms if patch.blend_ms is UNSET else patch.blend_ms
-        if patch.blend_ms is not UNSET and patch.prompt is UNSET and patch.prompts is UNSET:
-            params = msgspec.structs.replace(params, blend_ms=patch.blend_ms)
+        numbers = patch.given
+        blend_ms: int = numbers.get("blend_ms", self.params.blend_ms)
+        if patch.prompt is not UNSET or patch.prompts is not UNSET:
+            numbers.pop("blend_ms", None)  # of this change alone
+        params = msgspec.structs.replace(self.params, **numbers)
         return ControlState(
             version=self.version + 1,
             prompts=prompts,

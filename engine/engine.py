@@ -173,8 +173,8 @@ class Engine:
 
     @property
     def loras(self) -> tuple[Lora, ...]:
-        """Low-rank weights that are in the resident model."""
-        return self._supervisor.loras
+        """Low-rank weights that are in the model that serves; none while none does."""
+        return self._supervisor.status.loras
 
     @property
     def worker_pid(self) -> int | None:
@@ -418,6 +418,12 @@ class Engine:
 
     def _streams(self) -> list[m.OpenStream]:
         return [session.open_message() for session in self._admitted()]
+
+    @property
+    def swap(self) -> ModelChanged | None:
+        """Another model on its way, while it warms up."""
+        newest = self.swaps.newest
+        return newest if newest is not None and newest.state == "warming" else None
 
     def _tell(self, news: ModelChanged) -> None:
         for session in self._sessions.values():

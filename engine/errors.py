@@ -312,3 +312,12 @@ class ModelNotFound(InvalidInput):
 
     code = "model_not_found"
     default_hint = "See GET /v1/models or `liveglass models`."
+
+
+def as_model_failure(error: Exception) -> LiveglassError:
+    """What came out of a model, as an error of ours; torch's own class is not known here without torch."""
+    if isinstance(error, LiveglassError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemory("The model has no memory left for this session.")
+    return ModelFailed(f"The model failed: {type(error).__name__}.")

@@ -50,6 +50,8 @@ class Around:
         self.sources.append(frame)
         return False
 
+    swap = None
+
     def on_loop(self, call: Callable[[], None]) -> None:
         call()
 

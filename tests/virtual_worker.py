@@ -15,7 +15,8 @@ from liveglass.engine.frame import Pixels, Size, SourceStamp
 from liveglass.engine.makings import Kernels, Makings
 from liveglass.engine.models.base import Cond, GroupKey, ModelSpec, Schedule
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.loop import Inbox, WorkerLoop
+from liveglass.engine.worker.inbox import Inbox
+from liveglass.engine.worker.loop import WorkerLoop
 from liveglass.engine.worker.ring import Ring
 
 SIZE = Size(16, 16)

@@ -74,7 +74,7 @@ class Conversation:
         self._subscribed = asyncio.Event()
 
     def greet(self) -> None:
-        """Say `hello`, the current state, and what is given up by now."""
+        """Say `hello`, the current state, what is given up by now, and which other model is on its way."""
         session = self._session
         state = session.state
         self._say(
@@ -93,6 +93,8 @@ class Conversation:
         self._say(state)
         if session.given_up is not None:
             self._say(session.given_up)
+        if session.swap is not None:
+            self._say(session.swap)
 
     def on_event(self, event: SessionEvent) -> None:
         """The session said something: pass it on."""

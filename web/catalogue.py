@@ -24,14 +24,16 @@ _NOT_BENCHMARKS = frozenset({
 def table(models_dir: Path) -> str:
     """The models known here, one a line."""
     listings = list_models(registry.NAMES[0], WorkerStatus("stopped"))
-    lines = [f"{'name':<12} {'on disk':<8} {'licence':<30} {'steps':<16} what"]
+    rows = [("name", "on disk", "licence", "steps", "what")]
     for listing in listings:
         steps = ",".join(map(str, listing.valid_steps))
         where = "yes" if is_on_disk(listing.name, models_dir) else "no"
-        lines.append(f"{listing.name:<12} {where:<8} {listing.licence:<30} {steps:<16} {listing.title}")
+        rows.append((listing.name, where, listing.licence, steps, listing.title))
     here = "yes" if model_file.find(models_dir) else "no"
     what = "who is in front of the camera, for apply: background and person"
-    lines.append(f"{model_file.NAME:<12} {here:<8} {'Apache-2.0':<30} {'':<16} {what}")
+    rows.append((model_file.NAME, here, "Apache-2.0", "", what))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append("")
     loras = lora_names(models_dir)
     if loras:

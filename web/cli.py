@@ -5,7 +5,6 @@ A mistake of the user ends with a line, a hint and status 2, never with a traceb
 
 import argparse
 import os
-import subprocess
 import sys
 import threading
 import webbrowser
@@ -240,7 +239,9 @@ def _bench(rest: list[str]) -> int:
     from liveglass.web import catalogue  # noqa: PLC0415 - `--help` should not wait for it
 
     name, options = (rest[0], rest[1:]) if rest and not rest[0].startswith("-") else ("live", rest)
-    return subprocess.run([sys.executable, str(catalogue.benchmark(name)), *options], check=False).returncode  # noqa: S603 - a script of ours
+    script = str(catalogue.benchmark(name))
+    # In the place of this process, so that a signal reaches the benchmark itself.
+    os.execv(sys.executable, [sys.executable, script, *options])  # noqa: S606 - a script of ours
 
 
 def _train(rest: list[str]) -> int:

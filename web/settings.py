@@ -16,6 +16,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
+from liveglass.engine.models import registry
 from liveglass.engine.models.diffusion.presets import PRESETS
 from liveglass.engine.validation import did_you_mean
 from liveglass.transport.webrtc.ice import IceSettings, offered_addresses, parse_ports
@@ -274,10 +275,10 @@ def _check(settings: Settings) -> None:
 
 
 def _check_worker(settings: Settings) -> None:
-    if settings.compile and settings.model not in PRESETS:
+    if settings.compile and not registry.is_compilable(settings.model):
         raise SettingsRefused(
             f"{settings.model} has no networks that are compiled.",
-            hint=f"Leave out --compile, or choose one of {', '.join(PRESETS)}.",
+            hint=f"Leave out --compile, or choose one of {', '.join(PRESETS)} or packed:OWNER/NAME.",
             field="compile",
         )
     if settings.spare and settings.worker_mode == "thread":

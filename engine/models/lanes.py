@@ -16,9 +16,6 @@ from liveglass.engine.models.base import Schedule
 LANES = 32
 """Of an arena."""
 
-KEPT_EMPTY = 2
-"""Arenas that nobody uses stay so long, with what was captured on them: a session of that size may come again."""
-
 A = TypeVar("A", bound=FrameArena)
 
 
@@ -42,8 +39,8 @@ class Lane(Generic[A]):
     def write_noise(self, noise: NDArray[np.float32]) -> None:
         """The noise of its stream: a transition writes its words for every frame, and the same noise each time."""
         if self.noise is not noise:
-            self.noise = noise
             self.arena.write_noise(self.row, noise)
+            self.noise = noise
 
 
 L = TypeVar("L", bound=Lane[Any])
@@ -56,10 +53,14 @@ class Lanes(Generic[A, L]):
         cut: an arena for pictures of a size.
         place: a lane, of its arena and its row.
         forget: told of an arena that nobody will ask for again.
+        kept: so many arenas that nobody uses stay, with what was captured on them: a session of that size may come
+            again.
     """
 
-    def __init__(self, cut: Callable[[Size], A], place: Callable[[A, int], L], forget: Callable[[A], None]) -> None:
-        self._cut, self._place, self._forget = cut, place, forget
+    def __init__(
+        self, cut: Callable[[Size], A], place: Callable[[A, int], L], forget: Callable[[A], None], *, kept: int
+    ) -> None:
+        self._cut, self._place, self._forget, self._kept = cut, place, forget, kept
         self._arenas: dict[Size, A] = {}
         self._lanes: dict[int, L] = {}
 
@@ -85,7 +86,7 @@ class Lanes(Generic[A, L]):
         """Give a lane back."""
         closed = self._lanes.pop(lane)
         closed.arena.give(closed.row)
-        self._let_go_of_empty(KEPT_EMPTY)
+        self._let_go_of_empty(self._kept)
 
     def put(
         self, lanes: Sequence[int], pixels: Sequence[Pixels | None], changed: Callable[[L], None]

@@ -14,6 +14,9 @@ from liveglass.engine.memory import ROOM
 from liveglass.engine.models.devices import choose_device, free_bytes
 from liveglass.engine.models.diffusion import checkpoint
 
+_COUNTER = "num_batches_tracked"
+"""Of a batch norm: how long it was trained, which nothing reads afterwards."""
+
 WHOLE = {"low_cpu_mem_usage": False}
 """Else diffusers asks for one more package at every start."""
 
@@ -61,8 +64,15 @@ def refusing(name: str, folder: Path) -> Iterator[None]:
 
 
 def read(part: Any, folder: Path, kind: torch.dtype, **more: Any) -> Any:  # noqa: ANN401 - any class of theirs
-    """A network from its folder: safetensors, nothing from a network, the file that was looked at."""
+    """A network from its folder: safetensors, nothing from a network, the file that was looked at, all of its weights.
+
+    Raises:
+        ValueError: weights are missing; their libraries would make them up.
+    """
     variant = "fp16" if ".fp16." in checkpoint.weights(folder).name else None
-    return part.from_pretrained(
-        folder, torch_dtype=kind, use_safetensors=True, local_files_only=True, variant=variant, **more
-    )
+    where = {"use_safetensors": True, "local_files_only": True, "variant": variant}
+    network, told = part.from_pretrained(folder, torch_dtype=kind, output_loading_info=True, **where, **more)
+    missing = sorted(name for name in told["missing_keys"] if not name.endswith(_COUNTER))
+    if missing:
+        raise ValueError(f"{folder.name} lacks {len(missing)} weights, {missing[0]} for one")
+    return network

@@ -72,6 +72,11 @@ def free_bytes(device: str) -> int:
     return devices.free_bytes(device)
 
 
+def is_compilable(name: str) -> bool:
+    """Whether a model has networks that `torch.compile` takes."""
+    return name in PRESETS or name.startswith(PREFIX)
+
+
 def load(
     name: str,
     device: str,
@@ -106,7 +111,7 @@ def load(
     if name.startswith(PREFIX):
         from liveglass.engine.models.packed.load import load_packed  # noqa: PLC0415 - imports torch
 
-        return load_packed(recipe_of(name), models_dir, device, threads, on_stage)
+        return load_packed(recipe_of(name), models_dir, device, threads, on_stage, compiles=compiles)
     if name.startswith("faulty"):
         return FaultyAdapter(name), "cpu"
     return PassthroughAdapter(spec(name).name), "cpu"

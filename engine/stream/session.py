@@ -24,6 +24,7 @@ from liveglass.engine.events import (
     ControlChanged,
     ControlView,
     ErrorEvent,
+    ModelChanged,
     QualityChanged,
     SessionEvent,
     SessionState,
@@ -75,6 +76,11 @@ class Host(Protocol):
     @property
     def on_loop(self) -> OnLoop:
         """Runs a call on the event loop."""
+        ...
+
+    @property
+    def swap(self) -> ModelChanged | None:
+        """Another model on its way, while it warms up."""
         ...
 
 
@@ -192,6 +198,11 @@ class Session:
     def given_up(self) -> QualityChanged | None:
         """What the quality ladder gave up, as long as it did."""
         return self._quality.given_up
+
+    @property
+    def swap(self) -> ModelChanged | None:
+        """Another model on its way, while it warms up."""
+        return self._host.swap
 
     def snapshot(self) -> OutputFrame | None:
         """The newest output frame, as every viewer may see it; None before the first slot."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from typing import Any
 
 import numpy as np
 
@@ -38,9 +39,16 @@ class Beside:
         self._paints = paints
         self._before_step = before_step
 
-    def probe(self, steps: int, batch: int = 1, size: Size = PROBE_SIZE) -> float:
-        """A cohort of `batch` frames that nobody sees; returns its seconds."""
-        control = ControlState(version=1, params=Params(steps=steps, seed=1))
+    def probe(self, steps: int | None = None, batch: int = 1, size: Size = PROBE_SIZE, hold: float = 0.0) -> float:
+        """A cohort of `batch` frames that nobody sees; returns its seconds.
+
+        Args:
+            steps: passes of each; None: the model's usual ones.
+            hold: by what its ControlNet is told, where it has one.
+        """
+        spec = self._adapter.spec
+        held: dict[str, Any] = {} if spec.guide is None else {spec.guide: hold}
+        control = ControlState(version=1, params=Params(steps=steps or spec.default_steps, seed=1, **held))
         with ExitStack() as stack:
             works = [stack.enter_context(closing(StreamWork.aside(size, control, self._adapter))) for _ in range(batch)]
             for work in works:

@@ -5,65 +5,29 @@ picture and the newest control version, and looks between two steps whether its 
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
 
 from liveglass.engine.clock import Clock
-from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory
-from liveglass.engine.frame import Lora, Size, Stages
+from liveglass.engine.errors import LiveglassError, ModelFailed, OutOfMemory, as_model_failure
+from liveglass.engine.frame import Lora, Stages
 from liveglass.engine.memory import available_bytes
 from liveglass.engine.models.base import ModelAdapter
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.beside import PROBE_SIZE, SMALL_PROBE_SIZE, Beside
+from liveglass.engine.worker.beside import Beside
 from liveglass.engine.worker.cost import Case, CostMeter
+from liveglass.engine.worker.inbox import Inbox
 from liveglass.engine.worker.planner import Candidate, Start, Wait, plan
+from liveglass.engine.worker.questions import Questions
 from liveglass.engine.worker.refit import SLICE_S, Refit
 from liveglass.engine.worker.ring import CellPool, Ring
+from liveglass.engine.worker.warmup import UNCOUNTED_FRAMES, warm_up
 from liveglass.engine.worker.work import StreamWork, inspect
 
 log = structlog.get_logger()
 
-WARMUP_FRAMES = 8
-UNCOUNTED_FRAMES = 2
-WARMUP_BUDGET_S = 1.0
 FAILURES_IN_A_ROW = 3
-
-
-class Inbox:
-    """Messages from the server, in order. The pipe's reader thread puts, the loop takes."""
-
-    def __init__(self) -> None:
-        self._messages: deque[m.ToWorker] = deque()
-        self._is_woken = False
-        self._arrived = threading.Condition()
-
-    def put(self, message: m.ToWorker) -> None:
-        """A message came in."""
-        with self._arrived:
-            self._messages.append(message)
-            self._arrived.notify()
-
-    def wake(self) -> None:
-        """Let the loop look around although there is no message. Any thread."""
-        with self._arrived:
-            self._is_woken = True
-            self._arrived.notify()
-
-    def take_all(self) -> list[m.ToWorker]:
-        """Everything that came since the last call; possibly nothing."""
-        with self._arrived:
-            taken = list(self._messages)
-            self._messages.clear()
-            return taken
-
-    def wait(self, timeout_s: float | None) -> None:
-        """Return when there is a message or `timeout_s` seconds have passed."""
-        with self._arrived:
-            if not self._messages and not self._is_woken:
-                self._arrived.wait(timeout_s)
-            self._is_woken = False
 
 
 class WorkerLoop:
@@ -109,59 +73,27 @@ class WorkerLoop:
         self._epoch = epoch
         self._step_delay = threading.Event(), step_delay_s
         self._max_batch = max_batch
-        self._free_bytes = free_bytes
         self._loras = loras
         self._refit = Refit(adapter, clock, self.inbox.wake)
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
-        self._asides: deque[m.Question] = deque()
-        self._aside: m.Question | None = None
         self._beside = Beside(adapter, clock, self._paints, self._before_step)
+        self._questions = Questions(self._beside, self._refit, send, free_bytes)
         self._failures = 0
         self._served = 0.0
 
     def warm_up(self) -> None:
-        """Run a few frames, so that nothing is done for the first time under a user, and measure them.
-
-        The first ones are not counted: they touch memory and choose kernels.
-        """
+        """Run a few frames, so that nothing is done for the first time under a user, and measure them."""
         try:
-            self._warm_up()
+            spec, probe = self._adapter.spec, self._beside.probe
+            self._max_batch = warm_up(spec, probe, self.meter, self._max_batch, self._goes_on)
         finally:
             self.progress_at = None  # nothing is in flight until somebody asks for something
 
-    def _warm_up(self) -> None:
-        spec = self._adapter.spec
-        for steps in spec.valid_steps:
-            self._measure(PROBE_SIZE, steps, 1, WARMUP_FRAMES if steps == spec.default_steps else UNCOUNTED_FRAMES + 1)
-        # What a frame takes whatever its size is told by a second one.
-        self._measure(SMALL_PROBE_SIZE, spec.default_steps, 1, UNCOUNTED_FRAMES + 1)
-        batch = 2
-        while batch <= self._max_batch:
-            # What was never measured together is never planned together.
-            try:
-                self._measure(PROBE_SIZE, spec.default_steps, batch, WARMUP_FRAMES)
-            except (LiveglassError, MemoryError, RuntimeError) as error:
-                if not isinstance(_typed(error), OutOfMemory):
-                    raise
-                log.warning("there is no memory for larger cohorts", batch=batch)
-                self._max_batch = batch // 2
-            batch *= 2
-
-    def _measure(self, size: Size, steps: int, batch: int, frames: int) -> None:
-        """Take up to so many times, within the budget."""
-        spent = 0.0
-        for number in range(frames):
-            if number > UNCOUNTED_FRAMES and spent > WARMUP_BUDGET_S:
-                return
-            self._take_in()
-            if self.stopped:
-                return
-            seconds = self._beside.probe(steps, batch, size)
-            spent += seconds
-            if number >= UNCOUNTED_FRAMES:
-                self.meter.add(steps, batch, seconds, pixels=size.pixels)
+    def _goes_on(self) -> bool:
+        self._take_in()
+        return not self.stopped
 
     def run(self) -> None:
         """Serve until told to stop.
@@ -183,24 +115,23 @@ class WorkerLoop:
         except Exception as error:  # noqa: BLE001 - one of the two places where anything may come out
             if not isinstance(error, LiveglassError):
                 log.warning("a frame failed", error=repr(error))
-            self._fail(_typed(error))
+            self._fail(as_model_failure(error))
         finally:
             self._end_cohort()
         try:
             if self._failures >= FAILURES_IN_A_ROW:
                 # Whether it is this session or the model is told by a frame of nobody's.
-                self._beside.probe(self._adapter.spec.default_steps)
+                self._beside.probe()
                 self._failures = 0
         finally:
             self.progress_at = None
 
     def _step(self) -> None:
-        self._take_in()
-        if self.stopped:
+        if not self._goes_on():
             return
-        if self._asides:
-            # Between two frames, never inside one: that would add its time to a picture that somebody waits for.
-            self._answer(self._asides.popleft())
+        if self._questions:
+            self.progress_at = self._clock.now()
+            self._questions.answer()
             return
         self._find_still()
         now, is_refitting = self._clock.now(), self._refit.is_due
@@ -237,7 +168,7 @@ class WorkerLoop:
         except Exception as error:  # noqa: BLE001 - a file may be anything, and nobody's frame is in flight
             log.warning("low-rank weights were not put in", error=repr(error))
             if asked is not None:
-                self._send(m.LorasSet(asked.id, 0.0, self._loras, _typed(error).body()))
+                self._send(m.LorasSet(asked.id, 0.0, self._loras, as_model_failure(error).body()))
             return
         if answer is not None:
             self._loras = answer.loras
@@ -286,7 +217,7 @@ class WorkerLoop:
                 case m.CloseStream(session):
                     self._close(session)
                 case m.Probe() | m.Preview() | m.Replay() | m.Room() | m.SetLoras():
-                    self._asides.append(message)
+                    self._questions.put(message)
                 case m.Stop():
                     self.stopped = True
 
@@ -339,7 +270,7 @@ class WorkerLoop:
 
     def _end_cohort(self) -> None:
         """Nothing is in flight any more: who was closed meanwhile goes."""
-        self._cohort, self._aside = (), None
+        self._cohort = ()
         closing, self._closing = self._closing, []
         for stream in closing:
             self._let_go(stream)
@@ -388,15 +319,7 @@ class WorkerLoop:
             stream.forget(now)
             is_last = isinstance(error, OutOfMemory) and stream.is_hopeless
             self._send(m.Failed(stream.session, error.body(), is_last))
-        match self._aside:
-            case m.Probe(number):
-                self._send(m.Probed(number, 0.0, error.body()))
-            case m.Preview(number):
-                self._send(m.Previewed(number, b"", error.body()))
-            case m.Replay(number):
-                self._send(m.Replayed(number, b"", "", 0, error.body()))
-            case m.Room(number):
-                self._send(m.RoomLeft(number, 0, error.body()))
+        self._questions.fail(error)
 
     def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
         self._failures = 0
@@ -413,21 +336,6 @@ class WorkerLoop:
         if seconds:
             never.wait(seconds)
 
-    def _answer(self, message: m.Question) -> None:
-        self._aside = message
-        self.progress_at = self._clock.now()
-        match message:
-            case m.Probe(number):
-                self._send(m.Probed(number, self._beside.probe(self._adapter.spec.default_steps), None))
-            case m.Preview():
-                self._send(self._beside.preview(message))
-            case m.Replay():
-                self._send(self._beside.replay(message))
-            case m.Room(number):
-                self._send(m.RoomLeft(number, self._free_bytes(), None))
-            case m.SetLoras():
-                self._refit.begin(message)
-
     def _paints(self, cohort: Sequence[StreamWork]) -> None:
         """These frames are in flight now."""
         self.case = _case(cohort)
@@ -437,12 +345,3 @@ def _case(cohort: Sequence[StreamWork]) -> Case:
     """What a cohort costs is told by that: sizes that may run together differ in what goes in and out at most."""
     pixels = max(stream.size.pixels for stream in cohort)
     return Case(pixels, cohort[0].pinned.control.params.steps, len(cohort))
-
-
-def _typed(error: Exception) -> LiveglassError:
-    """What came out of the model, as an error of ours; torch's own class is not known here without torch."""
-    if isinstance(error, LiveglassError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return OutOfMemory("The model has no memory left for this session.")
-    return ModelFailed(f"The model failed: {type(error).__name__}.")

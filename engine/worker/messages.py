@@ -135,6 +135,8 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
 COMPILING = "compiling"
 """A stage of warming up that takes minutes."""
 
+COMPILING_BUDGET_S = 1800.0
+
 
 class Loading(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Where warming up stands: loading, compiling, first frame."""
@@ -143,12 +145,17 @@ class Loading(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The model is warm and measured."""
+    """The model is warm and measured.
+
+    Attributes:
+        loras: those that are in it, of those that it was to begin with.
+    """
 
     device: str
     load_s: float
     cost: CostTable
     kernels: Kernels
+    loras: tuple[Lora, ...] = ()
 
 
 class Weighed(msgspec.Struct, frozen=True, array_like=True, tag=True):

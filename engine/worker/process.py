@@ -23,8 +23,10 @@ from liveglass.engine.frame import Lora
 from liveglass.engine.makings import hashed
 from liveglass.engine.models import registry
 from liveglass.engine.models.base import LoraFile, ModelAdapter
+from liveglass.engine.models.compiling import is_compiling
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.loop import Inbox, WorkerLoop
+from liveglass.engine.worker.inbox import Inbox
+from liveglass.engine.worker.loop import WorkerLoop
 from liveglass.engine.worker.ring import Ring
 
 log = structlog.get_logger()
@@ -156,7 +158,7 @@ def _load_and_run(
         outlet.send(m.Fatal(ModelFailed(f"The model did not load: {error}").body()))
         return
     makings = adapter.makings
-    outlet.send(m.Ready(device, clock.now() - started, loop.meter.table(), makings.kernels))
+    outlet.send(m.Ready(device, clock.now() - started, loop.meter.table(), makings.kernels, loras))
     over = threading.Event()
     beats = threading.Thread(target=_beat, args=(outlet, loop, clock, over), name="worker-beat", daemon=True)
     weighing = threading.Thread(target=_weigh, args=(outlet, makings.weights, over), name="worker-weigh", daemon=True)
@@ -174,14 +176,30 @@ def _load_and_run(
 
 
 def _fused(adapter: ModelAdapter, files: Sequence[LoraFile], outlet: "_Outlet") -> tuple[Lora, ...]:
-    """The low-rank weights of `files`, put into a model that serves nobody yet."""
+    """The low-rank weights of `files`, put into a model that serves nobody yet.
+
+    They were in the model before this one. What cannot be used any more is left out: a stream without a style is better
+    than none.
+    """
     if not files:
         return ()
     outlet.send(m.Loading("low-rank weights"))
-    loras = adapter.read_loras(files)
+    try:
+        loras = adapter.read_loras(files)
+    except (LiveglassError, OSError):
+        loras = adapter.read_loras([file for file in files if _is_usable(adapter, file)])
     for _ in adapter.fuse(loras):
         pass
     return loras.fused
+
+
+def _is_usable(adapter: ModelAdapter, file: LoraFile) -> bool:
+    try:
+        adapter.read_loras([file])
+    except (LiveglassError, OSError) as error:
+        log.warning("low-rank weights are left out", name=file.name, cause=str(error))
+        return False
+    return True
 
 
 class _Outlet:
@@ -216,8 +234,13 @@ def _read(connection: Connection, inbox: Inbox, on_lost: Callable[[], None]) -> 
 
 
 def _beat(outlet: _Outlet, loop: WorkerLoop, clock: Clock, stop: threading.Event) -> None:
+    since: float | None = None
     while not stop.wait(BEAT_S):
-        outlet.send(m.Beat(clock.now(), loop.progress_at, loop.meter.table(), loop.case))
+        now, progress_at = clock.now(), loop.progress_at
+        since = None if not is_compiling() else now if since is None else since
+        if since is not None and now - since < m.COMPILING_BUDGET_S:
+            progress_at = None  # a shape that was never met: this frame takes minutes, and nothing hangs
+        outlet.send(m.Beat(now, progress_at, loop.meter.table(), loop.case))
 
 
 def _weigh(outlet: _Outlet, weights: Sequence[Path], stop: threading.Event) -> None:

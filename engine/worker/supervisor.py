@@ -18,7 +18,7 @@ import structlog
 from liveglass.engine.clock import Clock
 from liveglass.engine.control import ControlState
 from liveglass.engine.errors import LiveglassError, ModelNotReady, SwapFailed, WorkerLost
-from liveglass.engine.frame import Lora, Pixels, Size
+from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import LoraFile
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.link import WorkerLink
@@ -36,9 +36,6 @@ OnMessage = Callable[[m.ToServer, Pixels | None], None]
 
 class Supervisor:
     """Keeps one worker serving.
-
-    Attributes:
-        loras: low-rank weights that are in its model.
 
     Args:
         on_message: called on the link's thread with every message of the serving worker, and its picture.
@@ -58,7 +55,6 @@ class Supervisor:
         spare_is_up: Callable[[bool], None] | None = None,
     ) -> None:
         self.restarts = 0
-        self.loras: tuple[Lora, ...] = ()
         self._settings = settings
         self._mode = mode
         self._clock = clock
@@ -198,7 +194,6 @@ class Supervisor:
         finally:
             self._coming = None
         on_switch()
-        self.loras = ()
         self._relieve(worker, settings)
 
     async def set_loras(self, files: tuple[LoraFile, ...]) -> m.LorasSet:
@@ -210,7 +205,6 @@ class Supervisor:
             WorkerLost: the worker was gone before it had them.
         """
         answer = await self._ask(lambda number: m.SetLoras(number, files), m.LorasSet)
-        self.loras = answer.loras
         self._settings = msgspec.structs.replace(self._settings, loras=files)
         spare = self._promoted()
         if spare is not None:  # it has none, or others

@@ -23,7 +23,7 @@ from liveglass.engine.errors import (
     WeightsRefused,
     WorkerLost,
 )
-from liveglass.engine.frame import Pixels
+from liveglass.engine.frame import Lora, Pixels
 from liveglass.engine.makings import Kernels, WeightFile
 from liveglass.engine.worker import messages as m
 from liveglass.engine.worker.cost import CostTable
@@ -42,7 +42,6 @@ ASLEEP_S = 1.0
 LOADING_BUDGET_S = 120.0
 """For each stage of warming up but one."""
 
-COMPILING_BUDGET_S = 1800.0
 STOP_BUDGET_S = 2.0
 
 WorkerMode = Literal["process", "thread"]
@@ -58,6 +57,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
         epoch: counts the workers of one server; what a ready one says in its frames.
         kernels: what it makes pictures with, once it is ready.
         weights: the files that its weights came from, once they are hashed.
+        loras: low-rank weights that are in its model.
     """
 
     state: Literal["warming", "ready", "lost", "stopped"]
@@ -69,6 +69,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     epoch: int = 0
     kernels: Kernels | None = None
     weights: tuple[WeightFile, ...] | None = None
+    loras: tuple[Lora, ...] = ()
 
 
 class _Running(Protocol):
@@ -232,7 +233,7 @@ class Worker:
     def _hung(self, now: float) -> str:
         """Why it counts as hung; empty while it does not."""
         if not self.is_ready:
-            budget = COMPILING_BUDGET_S if self.status.stage == m.COMPILING else LOADING_BUDGET_S
+            budget = m.COMPILING_BUDGET_S if self.status.stage == m.COMPILING else LOADING_BUDGET_S
             return f"{self.status.stage} took over {budget:.0f} s." if now - self._last_beat > budget else ""
         if now - self._last_beat > SILENT_S:
             return f"The model's process has been silent for {now - self._last_beat:.1f} s."
@@ -279,11 +280,13 @@ class Worker:
             case m.Loading(stage):
                 self._last_beat = self._clock.now()
                 self._set_status(WorkerStatus("warming", stage=stage, cause=self.status.cause))
-            case m.Ready(device, load_s, cost, kernels):
+            case m.Ready(device, load_s, cost, kernels, loras):
                 self._last_beat = self._clock.now()
                 epoch = self._settings.epoch
                 self._set_status(
-                    WorkerStatus("ready", device=device, load_s=load_s, cost=cost, epoch=epoch, kernels=kernels)
+                    WorkerStatus(
+                        "ready", device=device, load_s=load_s, cost=cost, epoch=epoch, kernels=kernels, loras=loras
+                    )
                 )
             case m.Weighed(files):
                 # Not told as a change: sessions of a worker that is said to be ready again would be opened again.
@@ -297,6 +300,8 @@ class Worker:
                 pass
 
     def _answered(self, answer: m.Answer) -> None:
+        if isinstance(answer, m.LorasSet) and answer.error is None:
+            self.status = msgspec.structs.replace(self.status, loras=answer.loras)
         future = self._asked.get(answer.id)
         if future is None or future.done():
             return

@@ -24,7 +24,7 @@ async def test_every_fault_is_outlived_without_a_camera_pixel_and_without_a_view
     )
     out, errors = await process.communicate()
     assert process.returncode == 0, out.decode() + errors.decode()
-    told = json.loads(results.read_text())
+    told = json.loads(results.read_text())["results"]
     assert [one["fault"] for one in told] == [*ANY_MODEL, *ON_COMMAND]
     for one in told:
         name = one["fault"]

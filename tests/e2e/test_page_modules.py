@@ -276,3 +276,26 @@ async def test_figures_are_of_the_time_between_two_reports(page: Page) -> None:
     assert {figures[1][name] for name in ("kbps", "upKbps", "roundTripMs", "lost", "jitterBufferMs", "camera")} == {
         None
     }
+
+
+async def test_a_swap_is_told_while_it_goes_on_and_where_it_failed_but_not_once_it_is_done(page: Page) -> None:
+    told = await run(
+        page,
+        """
+        const { tell } = await import("/studio/status.js");
+        const known = { connection: { state: "open" }, state: { state: "live" }, quality: null, detour: null };
+        const swaps = [
+          null,
+          { model: "sd-turbo", state: "warming", stage: "loading" },
+          { model: "sd-turbo", state: "failed", cause: "There is no room for it" },
+          { model: "sd-turbo", state: "ready" },
+        ];
+        return swaps.map((swap) => tell({ ...known, swap }).line);
+        """,
+    )
+    assert told == [
+        "Live.",
+        "Live. Another model, sd-turbo, is warming up beside this one (loading).",
+        "Live. sd-turbo could not take over; this one goes on. There is no room for it.",
+        "Live.",
+    ]

@@ -7,8 +7,8 @@ from checkpoints import write_preset
 
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.frame import Pixels, Size
+from liveglass.engine.models.captured import Captured
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter
-from liveglass.engine.models.diffusion.captured import Captured
 from liveglass.engine.models.diffusion.load import load_preset
 from liveglass.engine.models.diffusion.presets import PRESETS
 
@@ -32,7 +32,9 @@ def adapters(
 
 
 def wish(prompt: str, seed: int, strength: float) -> ControlState:
-    return ControlState(1, (Prompt(prompt),), params=Params(steps=2, seed=seed, strength=strength))
+    # Held by whatever the model knows: the other parameter has no effect.
+    params = Params(steps=2, seed=seed, strength=strength, edge=1.0, depth=1.0)
+    return ControlState(1, (Prompt(prompt),), params=params)
 
 
 def written(adapter: DiffusionAdapter, wishes: list[ControlState]) -> list[int]:

@@ -23,6 +23,9 @@ async def test_the_resident_model_is_told_and_another_one_takes_its_place_under_
         assert answer.headers["location"] == "/v1/model"
         assert answer.json()["swap"]["state"] == "warming"
         assert (await talk.until(socket, "model.changed"))["model"] == "sleep:5"
+        async with site.socket(session) as late:
+            await talk.until(late, "hello")
+            assert (await talk.until(late, "model.changed"))["state"] == "warming", "who comes in between hears of it"
         assert "cause" not in await talk.until(socket, "model.changed", state="ready")
     after = (await site.client.get("/v1/model")).json()
     assert (after["model"], after["swap"]) == ("sleep:5", {"model": "sleep:5", "state": "ready"})

@@ -198,6 +198,13 @@ async def test_low_rank_weights_change_every_picture_a_lost_worker_has_them_agai
         await engine.swaps.set_loras([])
         assert far(plain, await shown([], 2)) <= 1
 
+        save_file(lora_of(tiny_unet(), 0.5), tmp_path / "loras" / "gone-soon.safetensors")
+        await engine.swaps.set_loras([LoraWish("gone-soon"), LoraWish("my-style", 0.8)])
+        (tmp_path / "loras" / "gone-soon.safetensors").unlink()
+        engine._supervisor.kill()
+        assert far(styled, await shown(["my-style"], 3)) <= 1
+        assert [lora.name for lora in engine.loras] == ["my-style"]
+
 
 def has_style(output: OutputFrame) -> bool:
     return output.base is not None and bool(output.base.provenance.loras)

@@ -7,38 +7,25 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import letters, tiny_autoencoder, tiny_text_model, tiny_unet
+from lanes import Captures
 from structlog.testing import capture_logs
 from torch._dynamo.testing import CompileCounter
 
 from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.models.base import ModelSpec
-from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
-from liveglass.engine.models.diffusion.captured import Work
+from liveglass.engine.models.captured import Work
+from liveglass.engine.models.diffusion.adapter import KEPT_EMPTY, DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import ClipText
-from liveglass.engine.models.lanes import KEPT_EMPTY
 
 SIZE = Size(64, 64)
 SPEC = ModelSpec(
     name="tiny", title="tiny", licence="none", valid_steps=(1, 2, 4), default_steps=2, guidance="cfg", negative=True
 )
 CONTROL = ControlState(1, (Prompt("blue ink"),), params=Params(steps=2, seed=3, strength=0.6))
-
-
-class Captures:
-    """Captures as CUDA does: what is captured has run a few times before, and a replay does it again."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, work: Work) -> Work:
-        self.count += 1
-        for _ in range(3):
-            work()
-        return work
 
 
 class Refuses:
@@ -172,7 +159,7 @@ def test_networks_are_compiled_once_for_each_batch_and_never_for_a_control(
 ) -> None:
     counter = CompileCounter()
     torch._dynamo.reset()
-    adapter = DiffusionAdapter(parts, Captures(), counter)
+    adapter = DiffusionAdapter(parts, Captures(is_eager=False), counter)
     frames = [made(adapter, wishes) for wishes in company()]
     # The network for one, two and four rows (guided, one row is two); the codec both ways for one, two and four.
     assert counter.frame_count == 9

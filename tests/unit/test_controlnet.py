@@ -17,6 +17,8 @@ from checkpoints import (
     tiny_text_model,
     tiny_unet,
 )
+from lanes import Captures
+from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from liveglass.engine.control import ControlState, Guide, Params, Prompt
@@ -27,7 +29,7 @@ from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.depth import DepthEstimator
-from liveglass.engine.models.diffusion.edges import HIGH, LOW, edges
+from liveglass.engine.models.diffusion.edges import HIGH, LOW, EdgeDetector
 from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
 from liveglass.engine.models.diffusion.unet import PromptedUNet
@@ -39,7 +41,7 @@ Asked = Callable[..., ControlState]
 
 def test_a_guided_pass_is_what_the_stock_networks_make_together() -> None:
     unet, controlnet = tiny_unet(), tiny_controlnet()
-    ours, guide = PromptedUNet(tiny_unet()), PromptedControlNet(tiny_controlnet(), lambda hint: hint)
+    ours, guide = PromptedUNet(tiny_unet()), PromptedControlNet(tiny_controlnet(), nn.Identity())
     sample, tokens, hint = torch.randn(2, 4, 8, 12), torch.randn(2, 77, TEXT_WIDTH), torch.rand(2, 3, 64, 96)
     words, time = Words(tokens), torch.tensor(499)
     with torch.no_grad():
@@ -62,7 +64,7 @@ def test_a_guided_pass_is_what_the_stock_networks_make_together() -> None:
 
 
 def test_each_row_counts_its_own_hint() -> None:
-    guide = PromptedControlNet(tiny_controlnet(), edges)
+    guide = PromptedControlNet(tiny_controlnet(), EdgeDetector())
     sample, words = torch.randn(1, 4, 8, 12).repeat(2, 1, 1, 1), Words(torch.randn(1, 77, TEXT_WIDTH).repeat(2, 1, 1))
     embedding, memory = guide.embed(torch.tensor([499]), words, (64, 96))[:, 0], guide.remember(words)
     with torch.no_grad():
@@ -72,13 +74,13 @@ def test_each_row_counts_its_own_hint() -> None:
 
 def test_a_hint_in_another_order_of_colours_is_refused() -> None:
     with pytest.raises(ModelFailed, match="colours"):
-        PromptedControlNet(tiny_controlnet(controlnet_conditioning_channel_order="bgr"), edges)
+        PromptedControlNet(tiny_controlnet(controlnet_conditioning_channel_order="bgr"), EdgeDetector())
 
 
 def test_edges_are_where_opencv_sees_them() -> None:
     picture = Sample(Size(320, 180)).picture(0.0)
     theirs = cv2.Canny(cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5), 1.4), LOW, HIGH) > 0
-    ours = edges(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255)
+    ours = EdgeDetector()(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255)
     assert ours.shape == (1, 3, 180, 320)
     assert set(ours.unique().tolist()) == {0.0, 1.0}
     mine = ours[0, 0].numpy() > 0
@@ -91,6 +93,7 @@ def test_edges_are_where_opencv_sees_them() -> None:
 
 def test_edges_of_a_batch_are_the_edges_of_each() -> None:
     pictures = torch.rand(3, 3, 24, 40)
+    edges = EdgeDetector()
     assert torch.equal(edges(pictures), torch.cat([edges(picture[None]) for picture in pictures]))
     assert edges(torch.full((1, 3, 24, 40), 0.5)).max() == 0
 
@@ -143,7 +146,7 @@ def parts(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Parts:
         guide=guide,
     )
     text = ClipText(letters(tmp_path_factory.mktemp("words")), tiny_text_model())
-    look = edges if guide == "edge" else DepthEstimator(tiny_estimator())
+    look = EdgeDetector() if guide == "edge" else DepthEstimator(tiny_estimator())
     network = PromptedControlNet(tiny_controlnet(), look)
     scheduler = lcm_scheduler(signal_left(0.00085, 0.012))
     return Parts(spec, text, PromptedUNet(tiny_unet()), Codec(tiny_autoencoder()), scheduler, network)
@@ -207,6 +210,17 @@ def test_in_company_each_is_held_by_its_own_source(adapter: DiffusionAdapter, as
     sources = [picture(1), picture(2), None]
     alone = [made(adapter, [wish], [source])[0] for wish, source in zip(wishes, sources, strict=True)]
     assert max(map(differ, alone, made(adapter, wishes, sources))) <= 1
+
+
+def test_a_held_frame_is_captured_beside_a_free_one_and_replayed(
+    parts: Parts, adapter: DiffusionAdapter, asked: Asked
+) -> None:
+    captures = Captures()
+    captured = DiffusionAdapter(parts, captures)
+    for number, hold in ((3, 0.0), (5, 1.0), (5, 0.5), (5, 0.0)):
+        frames = [made(one, [asked(hold)], [picture(1)])[0] for one in (captured, adapter)]
+        assert differ(*frames) <= 1
+        assert captures.count == number, "begin and denoise are others with a hint, finish is not"
 
 
 def test_hint_and_passes_are_compiled_whole(parts: Parts, adapter: DiffusionAdapter, asked: Asked) -> None:

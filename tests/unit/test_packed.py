@@ -16,9 +16,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from hypothesis import given
 from hypothesis import strategies as st
-from lanes import CONTROL, SIZE, Stream, asked, differ, made, picture, together
+from lanes import CONTROL, SIZE, Captures, Stream, asked, differ, made, picture, together
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch._dynamo.testing import CompileCounter
 
 from liveglass.engine.errors import ModelFailed, ModelNotFound, NotAvailable, OutOfMemory, WeightsRefused
 from liveglass.engine.frame import Pixels, Size
@@ -433,3 +434,35 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(
     monkeypatch.setattr("liveglass.engine.models.loading.free_bytes", lambda _: 1000)
     with pytest.raises(WeightsRefused, match="are free on cpu"):
         load(written)
+
+
+@pytest.mark.parametrize("sees_camera", [False, True])
+def test_captured_passes_are_the_launched_ones_and_no_control_captures_again(written: Path, sees_camera: bool) -> None:
+    plain, capture = load(written, SEEING if sees_camera else RECIPE), Captures()
+    adapter = PackedAdapter(plain._parts, capture)
+    sources = [picture(1), picture(2), picture(3)]
+    alone, others = Stream(adapter), [Stream(adapter, asked("red fire", seed=number)) for number in (4, 5, 6)]
+    frames = [made(alone, sources[0]), *together(others, sources)]
+    # begin, denoise and finish for one row, and for the four that three of them run as.
+    assert capture.count == 6
+    for stream, frame, source in zip([alone, *others], frames, [sources[0], *sources], strict=True):
+        assert differ(frame, made(Stream(plain, stream.control), source)) <= 1
+    for wish in (asked("fog"), asked(strength=0.2), asked(seed=9)):
+        alone.wish(wish)
+        made(alone, sources[1])
+    assert capture.count == 6
+    made(alone, None)
+    assert capture.count == (7 if sees_camera else 6), "without a camera a pass is another one where it looks at one"
+
+
+def test_networks_are_compiled_whole_once_for_each_batch_and_never_for_a_control(adapter: PackedAdapter) -> None:
+    counter = CompileCounter()
+    torch._dynamo.reset()
+    compiled = Stream(PackedAdapter(adapter._parts, backend=counter))
+    frame = made(compiled, picture(1))
+    assert counter.frame_count == 3, "transformer, encoder and decoder"
+    assert differ(frame, made(Stream(adapter), picture(1))) <= 1
+    for wish in (asked("fog"), asked(strength=0.2), asked(seed=9), asked(steps=2)):
+        compiled.wish(wish)
+        made(compiled, picture(2))
+    assert counter.frame_count == 3

@@ -11,8 +11,8 @@ from liveglass.engine.errors import WeightsRefused
 from liveglass.engine.frame import Lora, Pixels
 from liveglass.engine.models.base import LoraFile, Loras
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.loop import UNCOUNTED_FRAMES
 from liveglass.engine.worker.refit import SLICE_S
+from liveglass.engine.worker.warmup import UNCOUNTED_FRAMES
 
 LAYER_S = 0.002
 LAYERS = 20

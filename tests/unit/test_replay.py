@@ -10,8 +10,8 @@ from liveglass.engine.control import ControlState, Params, Prompt
 from liveglass.engine.errors import NotReplayable
 from liveglass.engine.frame import Frame, Provenance, Size, SourceFrame, SourceStamp, Waypoint
 from liveglass.engine.models.base import ModelAdapter, ModelSpec
+from liveglass.engine.models.captured import Work
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
-from liveglass.engine.models.diffusion.captured import Work
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.schedules import lcm_scheduler, signal_left
 from liveglass.engine.models.diffusion.unet import PromptedUNet
@@ -23,7 +23,8 @@ from liveglass.engine.replays import compared
 from liveglass.engine.stream.ladder import Rung
 from liveglass.engine.stream.origins import KEPT_VERSIONS, Origins
 from liveglass.engine.worker import messages as m
-from liveglass.engine.worker.loop import Inbox, WorkerLoop
+from liveglass.engine.worker.inbox import Inbox
+from liveglass.engine.worker.loop import WorkerLoop
 from liveglass.engine.worker.ring import Ring
 from liveglass.engine.worker.worker import WorkerStatus
 

@@ -208,7 +208,8 @@ def test_any_text_as_a_variable_is_taken_or_refused_by_name(name: str, text: str
 
 
 def test_compiling_is_for_models_that_have_networks_to_compile() -> None:
-    assert resolve({"compile": True, "model": "sd-turbo"}, {}).settings.compile
+    for model in ("sd-turbo", "packed:owner/name"):
+        assert resolve({"compile": True, "model": model}, {}).settings.compile
     with pytest.raises(SettingsRefused) as refused:
         resolve({"compile": True, "model": "nano"}, {})
     assert (refused.value.field, "sd15-lcm" in refused.value.hint) == ("compile", True)

@@ -1,6 +1,7 @@
 """`liveglass chaos`: which faults, on which model, and how it is told; status 1 where one is not outlived."""
 
 import argparse
+import datetime as dt
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
             results += run(model, wanted, times=chosen.times, spare=chosen.spare, told=_told)
     print(table(results), _EXPLAINED, sep="\n")
     if chosen.json:
-        Path(chosen.json).write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+        today = dt.datetime.now(tz=dt.UTC).date().isoformat()
+        kept = {"date": today, "model": chosen.model, "spare": chosen.spare, "results": results}
+        Path(chosen.json).write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
     is_well = all(one.recovered_s is not None and not one.victim.camera + one.other.camera for one in results)
     return 0 if is_well else 1
 

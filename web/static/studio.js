@@ -33,13 +33,15 @@ function begin(place, model) {
   live = session;
   /** @type {import("./live/protocol.js").Quality | null} */
   let quality = null;
+  /** @type {import("./live/protocol.js").Swap | null} */
+  let swap = null;
   let stale = place.origin === "stored"; // until the server greets
   const hud = new Hud(session);
 
   const say = () => {
     const { detour } = session.carried;
     waitsUntil = session.connection.retryAt || (session.connection.state === "open" && detour?.retryAt) || 0;
-    showState(tell({ connection: session.connection, state: session.state, quality, detour }));
+    showState(tell({ connection: session.connection, state: session.state, quality, detour, swap }));
   };
   session.on("state", say);
   session.on("carried", say);
@@ -53,9 +55,15 @@ function begin(place, model) {
     quality = changed;
     say();
   });
+  session.on("swap", (changed) => {
+    swap = changed;
+    if (changed.state === "ready") void showModel();
+    say();
+  });
   session.on("hello", ({ role }) => {
+    void showModel(); // a server that went away may be back with another one
     stale = false;
-    quality = null; // said again where it still holds
+    quality = swap = null; // said again where they still hold
     document.body.dataset["role"] = role;
   });
   session.on("receipt", showReceipt);
@@ -157,10 +165,24 @@ addEventListener("online", () => {
   if (live?.connection.state === "waiting") live.connect();
 });
 
+/** The model that serves now. */
+async function resident() {
+  const models = await Live.models().catch(() => []);
+  return models.find(({ resident }) => resident) ?? models[0] ?? null;
+}
+
+let asked = 0;
+
+/** Another one may have taken its place. */
+async function showModel() {
+  const number = ++asked;
+  const model = await resident();
+  if (model && number === asked) desk.setModel(model);
+}
+
 steerable(false);
 const place = remembered();
-const models = await Live.models().catch(() => []);
-const model = models.find(({ resident }) => resident) ?? models[0] ?? null;
+const model = await resident();
 const opening = place ? null : open(model); // asked for before the page is filled in: the picture comes sooner
 if (model) desk.setModel(model);
 if (place) begin(place, model);

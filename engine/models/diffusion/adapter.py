@@ -17,21 +17,25 @@ from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Makings
 from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule
+from liveglass.engine.models.captured import Capture, Captured
 from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.arena import Arena, Shape
-from liveglass.engine.models.diffusion.captured import Capture, Captured
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.fusing import Fuser
 from liveglass.engine.models.diffusion.prompted import Words
 from liveglass.engine.models.diffusion.schedules import Scheduler
-from liveglass.engine.models.diffusion.stages import Backend, Networks, Stages, Way
+from liveglass.engine.models.diffusion.stages import Networks, Way
 from liveglass.engine.models.diffusion.unet import PromptedUNet
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
 from liveglass.engine.models.lanes import LANES, Lane, Lanes
 from liveglass.engine.models.sizes import working_size
+from liveglass.engine.models.stages import Backend, Stages
 
 _UNIT = 8
+
+KEPT_EMPTY = 2
+"""Sizes that nobody uses and that stay."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class _Lane(Lane[Arena]):
     wish: Wish | None = None
 
     @property
-    def told(self) -> Wish:
+    def wished(self) -> Wish:
         """The wish that it was written with."""
         if self.wish is None:
             raise RuntimeError("a lane is written before it begins")
@@ -84,7 +88,7 @@ class _Lane(Lane[Arena]):
     @property
     def way(self) -> Way:
         """What its passes are made of."""
-        return Way(len(self.told.sides) > 1, self.told.hold > 0)
+        return Way(len(self.wished.sides) > 1, self.wished.hold > 0)
 
 
 class DiffusionAdapter:
@@ -104,10 +108,10 @@ class DiffusionAdapter:
         self._blank = parts.text.encode("")
         self._device = self._blank.tokens.device
         networks = Networks(parts.unet, parts.codec, parts.guide, backend)
-        self._stages: Stages = networks if capture is None else Captured(networks, capture)
+        self._stages: Stages[Arena, Way] = networks if capture is None else Captured(networks, capture)
         self._steps = torch.arange(max(parts.spec.valid_steps), device=self._device)
         self._fuser = Fuser(parts.unet.stock_weights)
-        self._lanes = Lanes(self._arena, _Lane, self._stages.forget)
+        self._lanes = Lanes(self._arena, _Lane, self._stages.forget, kept=KEPT_EMPTY)
 
     @property
     def spec(self) -> ModelSpec:
@@ -167,7 +171,7 @@ class DiffusionAdapter:
 
     def _write_schedule(self, place: _Lane) -> None:
         """The passes of a lane, which are others without a source."""
-        schedule, wish = place.written, place.told
+        schedule, wish = place.written, place.wished
         if not place.has_source:
             schedule = self._parts.scheduler(1.0, schedule.steps, has_source=False)
         times = torch.tensor([row[0] for row in schedule.rows], device=self._device)
@@ -186,7 +190,7 @@ class DiffusionAdapter:
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
         place, rows = self._lanes.cohort(lanes)
-        self._stages.denoise(place.arena, rows, self._steps[step], place.way)
+        self._stages.denoise(place.arena, rows, self._steps[step : step + 1], place.way)
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""

@@ -4,11 +4,11 @@ The hint is encoded once a frame, not once a pass, and the prompt once a control
 worker process.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_blocks import CrossAttnDownBlock2D
-from torch import Tensor
+from torch import Tensor, nn
 
 from liveglass.engine.errors import ModelFailed
 from liveglass.engine.models.diffusion.prompted import Prompted
@@ -24,7 +24,7 @@ class PromptedControlNet(Prompted):
         ModelFailed: a kind of attention, embedding or hint that is not known here.
     """
 
-    def __init__(self, controlnet: ControlNetModel, look: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, controlnet: ControlNetModel, look: nn.Module) -> None:
         super().__init__(controlnet)
         self._look = look
         if self.stock.config.controlnet_conditioning_channel_order != "rgb":

@@ -6,7 +6,7 @@ edges are followed for a fixed number of pixels, so that it can be part of a cap
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor
+from torch import Tensor, nn
 
 LOW, HIGH = 100.0, 200.0
 """Of a gradient in levels, as the ControlNet's own authors draw their edges."""
@@ -21,19 +21,26 @@ _TURNS = ((0, 1), (1, 1), (1, 0), (1, -1))
 """Where the neighbours of a pixel lie along its gradient: right, down and right, down, down and left."""
 
 
-def edges(pixels: Tensor) -> Tensor:
-    """Edges of pixels `[B, 3, H, W]` in 0..1 (Canny 1986): 1 at an edge, else 0, as three equal channels."""
-    luma = torch.tensor(_LUMA, device=pixels.device, dtype=torch.float32).view(1, 3, 1, 1)
-    grey = 255 * (pixels.float() * luma).sum(1, keepdim=True)
-    smooth = _filtered(grey, torch.tensor(_SMOOTH, device=pixels.device, dtype=torch.float32) / 159)
-    kernel = torch.tensor(_ACROSS, device=pixels.device, dtype=torch.float32)
-    across, down = _filtered(smooth, kernel), _filtered(smooth, kernel.T)
-    strength = across.abs() + down.abs()
-    thin = torch.where(_is_ridge(strength, across, down), strength, 0.0)
-    strong, weak = (thin > HIGH).float(), (thin > LOW).float()
-    for _ in range(_FOLLOWED):
-        strong = F.max_pool2d(strong, 3, 1, 1) * weak
-    return strong.to(pixels.dtype).expand(-1, 3, -1, -1)
+class EdgeDetector(nn.Module):
+    """Sees edges in pictures. What it computes with is on its device from the start: a graph takes nothing there."""
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self._luma = torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
+        self._smooth = torch.tensor(_SMOOTH, device=device) / 159
+        self._across = torch.tensor(_ACROSS, device=device, dtype=torch.float32)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Edges of pixels `[B, 3, H, W]` in 0..1 (Canny 1986): 1 at an edge, else 0, as three equal channels."""
+        grey = 255 * (pixels.float() * self._luma).sum(1, keepdim=True)
+        smooth = _filtered(grey, self._smooth)
+        across, down = _filtered(smooth, self._across), _filtered(smooth, self._across.T)
+        strength = across.abs() + down.abs()
+        thin = torch.where(_is_ridge(strength, across, down), strength, 0.0)
+        strong, weak = (thin > HIGH).float(), (thin > LOW).float()
+        for _ in range(_FOLLOWED):
+            strong = F.max_pool2d(strong, 3, 1, 1) * weak
+        return strong.to(pixels.dtype).expand(-1, 3, -1, -1)
 
 
 def _filtered(x: Tensor, kernel: Tensor) -> Tensor:

@@ -9,16 +9,17 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, DepthAnythingForDepthEstimation
 
+from liveglass.engine.models.captured import cuda_capture
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
-from liveglass.engine.models.diffusion.captured import cuda_capture
 from liveglass.engine.models.diffusion.checkpoint import Files
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.depth import DepthEstimator
-from liveglass.engine.models.diffusion.edges import edges
+from liveglass.engine.models.diffusion.edges import EdgeDetector
 from liveglass.engine.models.diffusion.presets import Preset, preset_spec
 from liveglass.engine.models.diffusion.schedules import (
     TRAIN_STEPS,
@@ -88,7 +89,7 @@ def _parts(preset: Preset, files: Files, device: str, kind: torch.dtype) -> Part
 def _guide(files: Files, kind: torch.dtype, laid: Mapping[str, Any]) -> PromptedControlNet | None:
     if files.guide is None:
         return None
-    look: Callable[[torch.Tensor], torch.Tensor] = edges
+    look: nn.Module = EdgeDetector(laid["device"])
     if files.estimator is not None:
         look = DepthEstimator(read(DepthAnythingForDepthEstimation, files.estimator, kind).to(**laid))
     return PromptedControlNet(read(ControlNetModel, files.guide, kind, **WHOLE).to(**laid), look)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from liveglass.engine import control
+from liveglass.engine.control import Guide
 from liveglass.engine.models.base import Look, ModelSpec
 
 _LOOKS = (
@@ -43,7 +43,7 @@ class Repository(msgspec.Struct, frozen=True):
         return [f"{folder}/" for folder in self.folders] or [""]
 
 
-class Guide(msgspec.Struct, frozen=True):
+class ControlNet(msgspec.Struct, frozen=True):
     """A ControlNet.
 
     Attributes:
@@ -52,7 +52,7 @@ class Guide(msgspec.Struct, frozen=True):
         estimator: where the network that sees this in a picture comes from; None: no network is needed for that.
     """
 
-    of: control.Guide
+    of: Guide
     network: Repository
     estimator: Repository | None = None
 
@@ -85,7 +85,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     base: Repository
     codec: Repository
     lora: Repository | None = None
-    guide: Guide | None = None
+    guide: ControlNet | None = None
     valid_steps: tuple[int, ...]
     default_steps: int
     is_guided: bool
@@ -125,14 +125,15 @@ PRESETS = {
             _SD15_LCM,
             name="sd15-lcm-edge",
             title="Stable Diffusion 1.5 with LCM-LoRA, held by edges",
-            guide=Guide("edge", Repository("lllyasviel/control_v11p_sd15_canny", half=True, megabytes=723)),
+            guide=ControlNet("edge", Repository("lllyasviel/control_v11p_sd15_canny", half=True, megabytes=723)),
         ),
         msgspec.structs.replace(
             _SD15_LCM,
             name="sd15-lcm-depth",
             title="Stable Diffusion 1.5 with LCM-LoRA, held by depth",
-            licence="CreativeML Open RAIL-M; Apache-2.0 (what sees depth)",
-            guide=Guide(
+            licence="CreativeML Open RAIL-M, Apache-2.0",
+            licence_url=f"{_SD15_LCM.licence_url}, https://huggingface.co/depth-anything/Depth-Anything-V2-Small-hf",
+            guide=ControlNet(
                 "depth",
                 Repository("lllyasviel/control_v11f1p_sd15_depth", half=True, megabytes=723),
                 Repository("depth-anything/Depth-Anything-V2-Small-hf", megabytes=99),

@@ -1,14 +1,7 @@
-"""The three stages of a cohort as functions of its arena, its rows and the step; nothing in here waits for the device.
+"""The stages of a U-Net family (see `engine/models/stages.py`); runs in the worker process."""
 
-A captured graph reads fixed addresses, so rows and step come as tensors: `rows` int64 [B], `step` int64 [], both on the
-arena's device. Runs in the worker process.
-"""
+from typing import NamedTuple
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple, Protocol
-
-import torch
 from torch import Tensor
 
 from liveglass.engine.models.arena import ROW
@@ -16,12 +9,7 @@ from liveglass.engine.models.diffusion.arena import Arena
 from liveglass.engine.models.diffusion.codec import Codec
 from liveglass.engine.models.diffusion.controlnet import PromptedControlNet
 from liveglass.engine.models.diffusion.unet import PromptedUNet
-
-MODE = "max-autotune-no-cudagraphs"
-"""Of inductor's modes the one that measures kernels and leaves capturing to `captured.py`."""
-
-Backend = str | Callable[..., Any]
-"""A backend of `torch.compile` by its name, or a function that is one."""
+from liveglass.engine.models.stages import Backend, Call, compiler, named
 
 
 class Way(NamedTuple):
@@ -35,30 +23,10 @@ class Way(NamedTuple):
     guided: bool = False
     hinted: bool = False
 
-
-class Stages(Protocol):
-    """How a frame is made, for all rows of a cohort at once."""
-
     @property
-    def backend(self) -> str:
-        """What runs the stages, as far as a picture may depend on it."""
-        ...
-
-    def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
-        """Sources into latents, with as much noise as each row's start has, and into hints."""
-        ...
-
-    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, way: Way) -> None:
-        """One pass."""
-        ...
-
-    def finish(self, arena: Arena, rows: Tensor) -> None:
-        """Latents into pictures of the size outside."""
-        ...
-
-    def forget(self, arena: Arena) -> None:
-        """Nobody will ask for this arena again."""
-        ...
+    def beginning(self) -> "Way":
+        """As much of it as `begin` asks for: a hint."""
+        return Way(hinted=self.hinted)
 
 
 class Networks:
@@ -78,19 +46,17 @@ class Networks:
         guide: PromptedControlNet | None = None,
         backend: Backend | None = None,
     ) -> None:
-        self.backend = "torch" if backend is None else "torch, compiled"
+        self.backend = named(backend)
         self._type = next(unet.parameters()).dtype
-        self._unet: Callable[..., Tensor] = unet
+        self._unet: Call = unet
         self._encode, self._decode = codec.encode, codec.decode
-        self._guide: Callable[..., tuple[list[Tensor], Tensor]] | None = guide
+        self._guide: Call | None = guide
         self._hint = None if guide is None else guide.hint
         if backend is not None:
-            # A batch is a shape: whatever a user does, nothing else is ever compiled again.
-            mode = MODE if backend == "inductor" else None
-            compiled = partial(torch.compile, backend=backend, mode=mode, fullgraph=True, dynamic=False)
-            self._unet, self._encode, self._decode = map(compiled, (unet, codec.encode, codec.decode))
+            compiled = compiler(backend)
+            self._unet, self._encode, self._decode = compiled(unet), compiled(codec.encode), compiled(codec.decode)
             if guide is not None:
-                self._guide, self._hint = map(compiled, (guide, guide.hint))
+                self._guide, self._hint = compiled(guide), compiled(guide.hint)
 
     def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
         """See `Stages`."""

@@ -9,6 +9,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from liveglass.engine.models.nano.model import SIGMAS, NanoModel, voice, weight_
 from liveglass.engine.models.nano.network import (
     LATENT_CHANNELS,
     TEXTURE_CHANNELS,
+    Drawn,
     Features,
     PaintCondition,
     PassCondition,
@@ -55,7 +57,7 @@ class _Lane:
         self.passes: list[PassCondition] = []
         self.painting: PaintCondition | None = None
         self.start: Tensor | None = None
-        self.grain: Tensor | None = None
+        self.drawn: Drawn | None = None
         self.texture: Tensor | None = None
         self.features: Features | None = None
         self.context: Tensor | None = None
@@ -63,7 +65,10 @@ class _Lane:
         self.pixels: Pixels = np.empty((size.height, size.width, 3), np.uint8)
 
 
-def _need(part: Tensor | None) -> Tensor:
+Part = TypeVar("Part")
+
+
+def _need(part: Part | None) -> Part:
     if part is None:
         raise RuntimeError("a lane is written before it begins, and begun before it goes on")
     return part
@@ -89,6 +94,7 @@ class NanoAdapter:
         self._lay = self._passes.lay
         self._device = next(model.parameters()).device
         self._lanes: dict[int, _Lane] = {}
+        self._patterns: dict[tuple[int, int], Tensor] = {}
         self._spec = nano_spec()
 
     @property
@@ -158,7 +164,10 @@ class NanoAdapter:
         place.noise = noise.copy()
         drawn = torch.from_numpy(place.noise).to(self._device)
         place.start = self._lay(drawn[:split].view(1, LATENT_CHANNELS, height, width))
-        place.grain = self._lay(drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width))
+        grain = drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width)
+        drawn = self._model.decoder.texture.drawn(self._lay(grain), place.places)
+        patterns = self._patterns.setdefault((height, width), self._lay(drawn.patterns))
+        place.drawn = Drawn(drawn.noise, patterns, self._lay(drawn.broad))
 
     def _write_conditions(self, place: _Lane) -> None:
         text = _need(place.text)
@@ -173,7 +182,7 @@ class NanoAdapter:
             place.passes.append(PassCondition(made.films, self._lay(made.layout)))
         decoder = self._model.decoder
         place.painting = decoder.conditions(text, strength, present)
-        place.texture = self._lay(decoder.texture(_need(place.grain), place.places, place.painting.code))
+        place.texture = self._passes.texture(_need(place.drawn), place.painting.code)
 
     @torch.inference_mode()
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:

@@ -8,6 +8,7 @@ CondConv), they cost a frame nothing. Heights and widths are multiples of 16. Ru
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -237,10 +238,25 @@ def _as_groups(x: Tensor, kernel: Kernel, dilation: int) -> Tensor:
     return result.view(rows, -1, height, width)
 
 
+class Drawn(NamedTuple):
+    """What a texture is made of, whatever the prompt.
+
+    Attributes:
+        noise: of a seed, `[B, 4, H/2, W/2]`.
+        patterns: of a size, `[B, 32, H/2, W/2]`.
+        broad: the noise of larger cells, and where they lie, `[B, 6, H/8, W/8]`.
+    """
+
+    noise: Tensor
+    patterns: Tensor
+    broad: Tensor
+
+
 class Texture(nn.Module):
     """What a prompt prints on the picture whatever the camera shows: grain, strokes, paper, screens, stars.
 
-    Made of one fixed noise and the fixed patterns; computed once for each prompt.
+    Made of one fixed noise and the fixed patterns (`drawn`, once for a seed), by kernels of the prompt's own; computed
+    once for each prompt.
     """
 
     def __init__(self, width: int, channels: int) -> None:
@@ -252,14 +268,28 @@ class Texture(nn.Module):
 
     def forward(self, noise: Tensor, places: Tensor, code: Tensor) -> Tensor:
         """`[B, channels, H/2, W/2]` from noise `[B, 4, H/2, W/2]`, places `[B or 1, 2, H/8, W/8]`, codes `[B, 24]`."""
+        return self.printed(self.drawn(noise, places), self.kernels(code))
+
+    def drawn(self, noise: Tensor, places: Tensor) -> Drawn:
+        """What it is made of, whatever the prompt."""
         height, width = noise.shape[-2:]
         patterns = phases(2 * height, 2 * width).to(noise).expand(len(noise), -1, -1, -1)
         broad = torch.cat([F.avg_pool2d(noise, 4) * 4, places.expand(len(noise), -1, -1, -1)], 1)
-        broad = F.relu(self.coarse(broad, self.coarse.kernel(code)))
-        broad = F.interpolate(broad, size=(height, width), mode="bilinear", align_corners=False)
-        hidden = F.relu(self.fine(torch.cat([noise, patterns, sparks(noise)], 1), self.fine.kernel(code)) + broad)
-        hidden = hidden + F.relu(self.spread(hidden, self.spread.kernel(code)))
-        result: Tensor = self.leave(hidden, self.leave.kernel(code))
+        return Drawn(noise, patterns, broad)
+
+    def kernels(self, code: Tensor) -> tuple[Kernel, Kernel, Kernel, Kernel]:
+        """Of each layer for codes `[B, 24]`: coarse, fine, spread, leave."""
+        return self.coarse.kernel(code), self.fine.kernel(code), self.spread.kernel(code), self.leave.kernel(code)
+
+    def printed(self, drawn: Drawn, kernels: Sequence[Kernel]) -> Tensor:
+        """`[B, channels, H/2, W/2]`."""
+        coarse, fine, spread, leave = kernels
+        broad = F.relu(self.coarse(drawn.broad, coarse))
+        broad = F.interpolate(broad, size=drawn.noise.shape[-2:], mode="bilinear", align_corners=False)
+        given = torch.cat([drawn.noise, drawn.patterns, sparks(drawn.noise)], 1)
+        hidden = F.relu(self.fine(given, fine) + broad)
+        hidden = hidden + F.relu(self.spread(hidden, spread))
+        result: Tensor = self.leave(hidden, leave)
         return result
 
 

@@ -1,4 +1,4 @@
-"""What runs the three networks of a frame: torch, here, or OpenVINO, in its own module. Runs in the worker."""
+"""What runs the networks of a frame and of a prompt: torch, here, or OpenVINO, in its own module. Worker process."""
 
 from typing import Protocol
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from liveglass.engine.models.nano.model import NanoModel
-from liveglass.engine.models.nano.network import Features, PaintCondition, PassCondition
+from liveglass.engine.models.nano.network import Drawn, Features, PaintCondition, PassCondition
 
 
 class Passes(Protocol):
-    """The parts of the model that run for every frame; everything in and out is float32 and of one row."""
+    """The parts of the model that run for every frame, and what a prompt prints; all is float32 and of one row."""
 
     @property
     def backend(self) -> str:
@@ -19,6 +19,10 @@ class Passes(Protocol):
 
     def lay(self, tensor: Tensor) -> Tensor:
         """`tensor` `[1, C, H, W]` as it is read fastest."""
+        ...
+
+    def texture(self, drawn: Drawn, code: Tensor) -> Tensor:
+        """What a prompt prints on the picture, `[1, 16, H/2, W/2]`, by its code `[1, 24]`; of the caller's own."""
         ...
 
     def encode_camera(self, picture: Tensor, strength: Tensor, present: Tensor) -> Features:
@@ -51,6 +55,11 @@ class TorchPasses:
     def lay(self, tensor: Tensor) -> Tensor:
         """Channels last: half of a convolution's time goes into reordering else."""
         return tensor.contiguous(memory_format=torch.channels_last)
+
+    def texture(self, drawn: Drawn, code: Tensor) -> Tensor:
+        """See `Passes`."""
+        made = self._model.decoder.texture
+        return self.lay(made.printed(drawn, made.kernels(code)))
 
     def encode_camera(self, picture: Tensor, strength: Tensor, present: Tensor) -> Features:
         """See `Passes`."""

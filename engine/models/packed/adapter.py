@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from numpy.typing import NDArray
-from torch import Tensor
 
 from liveglass.engine.control import ControlState
 from liveglass.engine.frame import Pixels, Size
 from liveglass.engine.makings import Makings
-from liveglass.engine.models.arena import ROW
 from liveglass.engine.models.base import Cond, GroupKey, LoraFile, Loras, ModelSpec, Schedule, no_loras
+from liveglass.engine.models.captured import Capture, Captured
 from liveglass.engine.models.devices import kernels
 from liveglass.engine.models.diffusion.schedules import FlowScheduler
 from liveglass.engine.models.diffusion.words import TextEncoder, between, weighted
 from liveglass.engine.models.lanes import LANES, Lane, Lanes
 from liveglass.engine.models.packed.arena import Shape, TokenArena
 from liveglass.engine.models.packed.codec import TokenCodec
+from liveglass.engine.models.packed.stages import Networks, Way
 from liveglass.engine.models.sizes import working_size
+from liveglass.engine.models.stages import Backend, Stages
 
 
 @dataclass(frozen=True)
@@ -50,44 +51,8 @@ class Parts:
 
 _Lane = Lane[TokenArena]
 
-
-class Networks:
-    """The three stages of a cohort, as functions of its arena and its rows.
-
-    Rows are int64 `[B]` on the device; nothing in here waits for it.
-    """
-
-    def __init__(self, transformer: Flux2Transformer2DModel, codec: TokenCodec) -> None:
-        self._transformer, self._codec = transformer, codec
-        self._type = next(transformer.parameters()).dtype
-
-    def begin(self, arena: TokenArena, rows: Tensor) -> None:
-        """Sources into tokens, with as much noise as each row's start has."""
-        encoded = self._codec.encode(2 * arena.sources(rows, arena.shape.inner, self._type) - 1)
-        keep, noise = arena.start[rows].view(-1, 2, 1, 1).unbind(1)
-        arena.latent[rows] = keep * encoded + noise * arena.noise[rows, 0]
-        if arena.camera.shape[1]:
-            arena.camera[rows] = encoded.to(arena.camera.dtype)
-
-    def denoise(self, arena: TokenArena, rows: Tensor, step: int, *, masked: bool) -> None:
-        """One pass: x <- a x + b F(c_in x, t); masked, not every row has a camera to look at."""
-        latent = arena.latent[rows]
-        time, scale, keep, take, _ = arena.table[rows, step].view(-1, ROW, 1, 1).unbind(1)
-        given = torch.cat([(latent * scale).to(self._type), arena.camera[rows]], 1)
-        said = self._transformer(
-            hidden_states=given,
-            encoder_hidden_states=arena.words[rows],
-            timestep=time.flatten(),
-            img_ids=arena.places,
-            txt_ids=arena.word_places,
-            joint_attention_kwargs={"attention_mask": arena.visible[rows, None, None]} if masked else None,
-            return_dict=False,
-        )[0]
-        arena.latent[rows] = keep * latent + take * said[:, : latent.shape[1]].float()
-
-    def finish(self, arena: TokenArena, rows: Tensor) -> None:
-        """Tokens into pictures of the size outside."""
-        arena.paint(rows, self._codec.decode(arena.latent[rows], arena.shape.grid).float())
+KEPT_EMPTY = 1
+"""Sizes that nobody uses and that stay: the words of 33 lanes are some 260 MB each."""
 
 
 class PackedAdapter:
@@ -95,16 +60,20 @@ class PackedAdapter:
 
     Args:
         parts: on their device, in the type that they run in.
+        capture: what captures passes, where they are replayed.
+        backend: what compiles them (see `Networks`).
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, capture: Capture | None = None, backend: Backend | None = None) -> None:
         self._parts = parts
         for network in (parts.text, parts.transformer, parts.codec):
             # Nothing is recorded for gradients then, in whatever mode it is called.
             network.eval().requires_grad_(requires_grad=False)
         self._blank = parts.text.encode("")
-        self._networks = Networks(parts.transformer, parts.codec)
-        self._lanes: Lanes[TokenArena, _Lane] = Lanes(self._arena, Lane, lambda _: None)
+        networks = Networks(parts.transformer, parts.codec, backend)
+        self._stages: Stages[TokenArena, Way] = networks if capture is None else Captured(networks, capture)
+        self._steps = torch.arange(max(parts.spec.valid_steps), device=self._blank.tokens.device)
+        self._lanes: Lanes[TokenArena, _Lane] = Lanes(self._arena, Lane, self._stages.forget, kept=KEPT_EMPTY)
 
     @property
     def spec(self) -> ModelSpec:
@@ -113,9 +82,9 @@ class PackedAdapter:
 
     @property
     def makings(self) -> Makings:
-        """What the transformer is in, and the files of all parts."""
+        """Torch, in the type that the transformer is in, how its stages are run, and the files of all parts."""
         weight = next(self._parts.transformer.parameters())
-        return Makings(kernels(weight, libraries=["diffusers", "transformers"]), self._parts.weights)
+        return Makings(kernels(weight, self._stages.backend, ["diffusers", "transformers"]), self._parts.weights)
 
     def open_lane(self, size: Size) -> int:
         """Take a free lane for pictures of `size`; raises OutOfMemory where none fits."""
@@ -162,18 +131,18 @@ class PackedAdapter:
     def begin(self, lanes: Sequence[int], pixels: Sequence[Pixels | None]) -> None:
         """Encode the sources (uint8 [H, W, 3] each, None: from words alone) and set the start of each lane."""
         place, rows = self._lanes.put(lanes, pixels, self._write_schedule)
-        self._networks.begin(place.arena, rows)
+        self._stages.begin(place.arena, rows, Way())
 
     def denoise(self, lanes: Sequence[int], step: int) -> None:
         """One pass over the cohort, in place."""
         place, rows = self._lanes.cohort(lanes)
         masked = self._parts.sees_camera and not all(self._lanes[lane].has_source for lane in lanes)
-        self._networks.denoise(place.arena, rows, step, masked=masked)
+        self._stages.denoise(place.arena, rows, self._steps[step : step + 1], Way(masked))
 
     def finish(self, lanes: Sequence[int]) -> Sequence[Pixels]:
         """Decode: uint8 [H, W, 3] for each lane, valid until its next finish."""
         place, rows = self._lanes.cohort(lanes)
-        self._networks.finish(place.arena, rows)
+        self._stages.finish(place.arena, rows)
         return self._lanes.fetch(lanes)
 
     def reset(self, lane: int) -> None:

@@ -9,6 +9,7 @@ from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from transformers import Qwen2Tokenizer, Qwen3ForCausalLM
 
+from liveglass.engine.models.captured import cuda_capture
 from liveglass.engine.models.diffusion.schedules import FlowScheduler, flow_scheduler, klein_shift
 from liveglass.engine.models.loading import WHOLE, make_sure_it_fits, prepare, read, refusing, weights_type
 from liveglass.engine.models.packed import checkpoint
@@ -18,12 +19,16 @@ from liveglass.engine.models.packed.codec import TokenCodec
 from liveglass.engine.models.packed.recipe import Recipe, recipe_spec
 from liveglass.engine.models.packed.words import QwenText
 
-_COUNTER = "num_batches_tracked"
-"""Of a batch norm: how long it was trained, which nothing reads afterwards."""
-
 
 def load_packed(
-    recipe: Recipe, models_dir: Path, device: str, threads: int, on_stage: Callable[[str], None]
+    recipe: Recipe,
+    models_dir: Path,
+    device: str,
+    threads: int,
+    on_stage: Callable[[str], None],
+    *,
+    captures: bool = True,
+    compiles: bool = False,
 ) -> tuple[PackedAdapter, str]:
     """A checkpoint of the packed family, loaded, and the device that it is on.
 
@@ -31,6 +36,8 @@ def load_packed(
         device: `auto`, `cpu`, `cuda`, `mps`.
         threads: CPU threads; 0 leaves torch's choice.
         on_stage: told what is going on, for people who wait.
+        captures: passes are captured and replayed, where the device can.
+        compiles: networks go through torch.compile.
 
     Raises:
         NotAvailable: its files are not here.
@@ -42,14 +49,16 @@ def load_packed(
     make_sure_it_fits(recipe.name, looked.bytes, device)
     on_stage("loading")
     with refusing(recipe.name, looked.folder):
-        return PackedAdapter(_parts(recipe, looked, device, weights_type(device))), device
+        parts = _parts(recipe, looked, device, weights_type(device))
+        capture = cuda_capture() if captures and device.startswith("cuda") else None
+        return PackedAdapter(parts, capture, "inductor" if compiles else None), device
 
 
 def _parts(recipe: Recipe, looked: Looked, device: str, kind: torch.dtype) -> Parts:
     base = looked.folder
     laid: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}  # torch's types lack the second
-    transformer = _whole(Flux2Transformer2DModel, base / "transformer", kind, **WHOLE)
-    codec = TokenCodec(_whole(AutoencoderKLFlux2, base / "vae", kind, **WHOLE))
+    transformer = read(Flux2Transformer2DModel, base / "transformer", kind, **WHOLE)
+    codec = TokenCodec(read(AutoencoderKLFlux2, base / "vae", kind, **WHOLE))
     return Parts(
         recipe_spec(recipe),
         _text(base, kind).to(device),
@@ -63,19 +72,10 @@ def _parts(recipe: Recipe, looked: Looked, device: str, kind: torch.dtype) -> Pa
 
 def _text(base: Path, kind: torch.dtype) -> QwenText:
     tokenizer = Qwen2Tokenizer.from_pretrained(base / "tokenizer", local_files_only=True)
-    model = _whole(Qwen3ForCausalLM, base / "text_encoder", kind)
+    model = read(Qwen3ForCausalLM, base / "text_encoder", kind)
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError("its tokenizer has more tokens than its text encoder knows")
     return QwenText(tokenizer, model)
-
-
-def _whole(part: Any, folder: Path, kind: torch.dtype, **more: Any) -> Any:  # noqa: ANN401 - any class of theirs
-    """A network from its folder with every one of its weights: their libraries make up what is missing."""
-    network, told = read(part, folder, kind, output_loading_info=True, **more)
-    missing = sorted(name for name in told["missing_keys"] if not name.endswith(_COUNTER))
-    if missing:
-        raise ValueError(f"{folder.name} lacks {len(missing)} weights, {missing[0]} for one")
-    return network
 
 
 def _scheduler(flow: Flow) -> FlowScheduler:

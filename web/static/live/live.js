@@ -26,6 +26,7 @@ import { socketTransport } from "./transport.js";
  * @property {import("./protocol.js").Control} control
  * @property {import("./protocol.js").Stats} stats
  * @property {import("./protocol.js").Quality} quality
+ * @property {import("./protocol.js").Swap} swap  of the model, as it goes on
  * @property {Receipt} receipt  each time one moves
  * @property {import("./painter.js").Painted} picture  each picture shown, whatever carried it
  * @property {import("./carriage.js").Carried} carried  how the session is carried, when that changes
@@ -262,6 +263,8 @@ export class Live extends Emitter {
         return this.emit("stats", /** @type {any} */ (event));
       case "quality.changed":
         return this.emit("quality", /** @type {any} */ (event));
+      case "model.changed":
+        return this.emit("swap", /** @type {any} */ (event));
       case "error":
         return this.#complained(new LiveError(/** @type {any} */ (event)));
       default: // an event of a newer server: not ours to judge

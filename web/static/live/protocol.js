@@ -85,6 +85,12 @@
  * @property {Record<string, string>} urls
  * @property {RTCIceServer[]} [ice_servers]
  *
+ * @typedef {object} Swap  another model under the running session
+ * @property {string} model  the one that comes
+ * @property {"warming" | "ready" | "failed"} state
+ * @property {string} [stage]  of warming
+ * @property {string} [cause]  of having failed
+ *
  * @typedef {object} Model
  * @property {string} name
  * @property {string} title

@@ -72,6 +72,8 @@ export class Desk {
     this.#tiles.show(tiles);
     element("words").replaceChildren(...this.#wordGroups(model.vocabulary));
     this.#markWords();
+    if (this.#live?.hello) this.#offerApplies(this.#live.hello.applies ?? ["all"]);
+    if (this.#live?.control) this.#show(this.#live.control);
   }
 
   focusPrompt() {

@@ -14,6 +14,7 @@
  * @property {import("../live/protocol.js").SessionState} state
  * @property {import("../live/protocol.js").Quality | null} quality
  * @property {import("../live/route.js").Detour | null} detour
+ * @property {import("../live/protocol.js").Swap | null} swap
  */
 
 /** What comes next in each state, where nobody needs to do anything, or what to do. @type {Record<string, string>} */
@@ -31,7 +32,7 @@ const NEXT = {
 };
 
 /** @param {Known} known @returns {Told} */
-export function tell({ connection, state, quality, detour }) {
+export function tell({ connection, state, quality, detour, swap }) {
   if (connection.state === "closed" && connection.code !== "closed") {
     const word = connection.code === "session_gone" ? "ended" : "closed";
     return { word, kind: "wait", line: `${connection.message} ${code(connection.code)}`, action: "new" };
@@ -44,7 +45,7 @@ export function tell({ connection, state, quality, detour }) {
     return { word: "connecting", kind: "wait", line: "Connecting. The picture starts by itself.", action: "" };
   }
   const told = tellState(state, quality);
-  return { ...told, line: [told.line, around(detour)].filter(Boolean).join(" ") };
+  return { ...told, line: [told.line, swapping(swap), around(detour)].filter(Boolean).join(" ") };
 }
 
 /**
@@ -55,6 +56,13 @@ export function tell({ connection, state, quality, detour }) {
 function around(detour) {
   if (!detour || detour.final) return "";
   return `Over WebSocket: ${detour.message} — ${detour.retryAt ? "trying again" : "trying it again now"}`;
+}
+
+/** What becomes of another model, until it paints: from then on the top of the page names it. @param {import("../live/protocol.js").Swap | null} swap */
+function swapping(swap) {
+  if (swap?.state === "warming") return `Another model, ${swap.model}, is warming up beside this one${swap.stage ? ` (${swap.stage})` : ""}.`;
+  if (swap?.state === "failed") return `${swap.model} could not take over; this one goes on. ${sentence(swap.cause ?? "")}`;
+  return "";
 }
 
 /**

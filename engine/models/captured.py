@@ -8,14 +8,14 @@ replays that the host does not wait in.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 import torch
 from torch import Tensor
 
-from liveglass.engine.models.diffusion.arena import Arena
-from liveglass.engine.models.diffusion.stages import Stages, Way
+from liveglass.engine.models.arena import FrameArena
+from liveglass.engine.models.stages import Stages, Way
 
 log = structlog.get_logger()
 
@@ -30,13 +30,21 @@ Capture = Callable[[Work], Work]
 """Takes work on fixed addresses, returns what does it again."""
 
 
+A = TypeVar("A", bound=FrameArena)
+W = TypeVar("W", bound=Way)
+
+
+_Stage = Callable[[Tensor, Tensor], None]
+"""One stage of an arena, of its rows and the step."""
+
+
 class _Key(NamedTuple):
     stage: str
+    way: Way | None
     batch: int
-    way: Way
 
 
-class Captured:
+class Captured(Generic[A, W]):
     """The stages, replayed.
 
     Args:
@@ -46,11 +54,11 @@ class Captured:
         captures: how many graphs have been captured so far.
     """
 
-    def __init__(self, stages: Stages, capture: Capture) -> None:
+    def __init__(self, stages: Stages[A, W], capture: Capture) -> None:
         self.captures = 0
         self._stages = stages
         self._capture: Capture | None = capture
-        self._graphs: dict[Arena, dict[_Key, Work]] = {}
+        self._graphs: dict[A, dict[_Key, Work]] = {}
         self._rows: dict[int, Tensor] = {}
         self._step: Tensor | None = None
 
@@ -61,42 +69,47 @@ class Captured:
             return self._stages.backend
         return f"{self._stages.backend}, captured for batches of {', '.join(map(str, BATCHES))}"
 
-    def begin(self, arena: Arena, rows: Tensor, way: Way) -> None:
+    def begin(self, arena: A, rows: Tensor, way: W) -> None:
         """See `Stages`."""
-        self._do(_Key("begin", _captured_size(len(rows)), Way(hinted=way.hinted)), arena, rows, None)
+        part = way.beginning
+        self._do(arena, rows, None, ("begin", part), lambda rows, _: self._stages.begin(arena, rows, part))
 
-    def denoise(self, arena: Arena, rows: Tensor, step: Tensor, way: Way) -> None:
+    def denoise(self, arena: A, rows: Tensor, step: Tensor, way: W) -> None:
         """See `Stages`."""
-        self._do(_Key("denoise", _captured_size(len(rows)), way), arena, rows, step)
+        self._do(arena, rows, step, ("denoise", way), lambda rows, step: self._stages.denoise(arena, rows, step, way))
 
-    def finish(self, arena: Arena, rows: Tensor) -> None:
+    def finish(self, arena: A, rows: Tensor) -> None:
         """See `Stages`."""
-        self._do(_Key("finish", _captured_size(len(rows)), Way()), arena, rows, None)
+        self._do(arena, rows, None, ("finish", None), lambda rows, _: self._stages.finish(arena, rows))
 
-    def forget(self, arena: Arena) -> None:
+    def forget(self, arena: A) -> None:
         """Let go of an arena's graphs, which hold its memory."""
         self._graphs.pop(arena, None)
         self._stages.forget(arena)
 
-    def _do(self, key: _Key, arena: Arena, rows: Tensor, step: Tensor | None) -> None:
+    def _do(self, arena: A, rows: Tensor, step: Tensor | None, what: tuple[str, Way | None], stage: _Stage) -> None:
+        key = _Key(*what, _captured_size(len(rows)))
         given, at = self._inputs(key.batch, rows)
         replay = self._graphs.get(arena, {}).get(key)
         if replay is None and self._capture is not None:
-            replay = self._captured(self._capture, key, arena, given, at)
+            # On a row that is nobody's: passes change what they read.
+            given.fill_(arena.scratch)
+            at.zero_()
+            replay = self._captured(self._capture, partial(stage, given, at))
+            if replay is not None:
+                self._graphs.setdefault(arena, {})[key] = replay
         if replay is None:
-            return self._work(key, arena, rows, rows.new_zeros(()) if step is None else step)()
+            return stage(rows, rows.new_zeros(1) if step is None else step)
         given[: len(rows)].copy_(rows)
         given[len(rows) :].fill_(arena.scratch)
         if step is not None:
             at.copy_(step)
         return replay()
 
-    def _captured(self, capture: Capture, key: _Key, arena: Arena, given: Tensor, at: Tensor) -> Work | None:
-        """The graph of one stage, captured on a row that is nobody's: passes change what they read."""
-        given.fill_(arena.scratch)
-        at.zero_()
+    def _captured(self, capture: Capture, work: Work) -> Work | None:
+        """The graph of one stage; None where that cannot be, from then on."""
         try:
-            replay = capture(self._work(key, arena, given, at))
+            replay = capture(work)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as fault:
@@ -104,22 +117,12 @@ class Captured:
             self._capture = None
             return None
         self.captures += 1
-        self._graphs.setdefault(arena, {})[key] = replay
         return replay
-
-    def _work(self, key: _Key, arena: Arena, rows: Tensor, step: Tensor) -> Work:
-        match key.stage:
-            case "begin":
-                return partial(self._stages.begin, arena, rows, key.way)
-            case "denoise":
-                return partial(self._stages.denoise, arena, rows, step, key.way)
-            case _:
-                return partial(self._stages.finish, arena, rows)
 
     def _inputs(self, batch: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The tensors that graphs of a batch read their rows and their step from."""
         if self._step is None:
-            self._step = rows.new_zeros(())
+            self._step = rows.new_zeros(1)
         if batch not in self._rows:
             self._rows[batch] = rows.new_zeros(batch)
         return self._rows[batch], self._step
