@@ -120,11 +120,11 @@ def draw(figures: dict[str, list[dict[str, Any]]]) -> None:
                 axis.barh(place, share, left=left, color=colour, label=kind if place == 0 else None)
                 left += share
             moves, painted = (runs[0][f"{what}_age_ms"] for what in ("motion", "content"))
-            ages = [f"{age['p50']:.0f} ms" if age and age["n"] else "–" for age in (moves, painted)]
             made = sum(run["generated_fps"] for run in runs) / len(runs)
+            ages = [f"{moves['p50']:.0f} ms", f"{painted['p50']:.0f} ms" if made > 1 else "–"]
             axis.text(24.3, place, f"{made:.1f} new/s; moves {ages[0]}, painted {ages[1]}", va="center", fontsize=8)
         axis.set_yticks(range(len(figures)), [f"model: {name}" for name in figures])
-        axis.set_xlim(0, 36)
+        axis.set_xlim(0, 40)
         axis.set_xticks(range(0, 25, 4))
         axis.set_xlabel("frames a second on the grid; ages are medians")
         axis.invert_yaxis()
