@@ -29,7 +29,7 @@ SHEET_PROMPTS = ("watercolour", "cartoon", "thermal", "ink drawing, blue")
 
 @dataclass(frozen=True)
 class Row:
-    """One way of running the model: milliseconds a frame, and where they go."""
+    """One way of running the model: milliseconds a frame, and where they go; `prompt`: what a new one costs before it."""
 
     backend: str
     threads: int
@@ -38,6 +38,7 @@ class Row:
     begin: float
     denoise: float
     finish: float
+    prompt: float
 
 
 def portrait(size: Size) -> Pixels:
@@ -52,10 +53,15 @@ class Runner:
     def __init__(self, adapter: NanoAdapter, prompt: str, size: Size = SIZE) -> None:
         self.adapter = adapter
         self.lane = adapter.open_lane(size)
+        self.size, self.noise = size, adapter.draw_noise(1, size)
+        self.steps = self.write(prompt)
+
+    def write(self, prompt: str) -> int:
+        """Another prompt; returns how many passes a frame has."""
         state = ControlState(version=1, prompts=(Prompt(prompt),))
-        schedule, noise = adapter.schedule(state, size), adapter.draw_noise(1, size)
-        adapter.write(self.lane, adapter.encode_control(state), schedule, noise, state.params.strength)
-        self.steps = schedule.steps
+        schedule = self.adapter.schedule(state, self.size)
+        self.adapter.write(self.lane, self.adapter.encode_control(state), schedule, self.noise, state.params.strength)
+        return schedule.steps
 
     def frame(self, picture: Pixels) -> tuple[Pixels, list[float]]:
         """One frame and the times at its four ends."""
@@ -81,18 +87,22 @@ def backends(rounds: int) -> list[Row]:
         }
         torch.set_num_threads(threads)
         taken: dict[str, list[list[float]]] = {name: [] for name in runners}
+        changed: dict[str, list[float]] = {name: [] for name in runners}
         for number in range(rounds + 5):
             for name, runner in runners.items():
+                began = time.perf_counter()
+                runner.write(SHEET_PROMPTS[number % len(SHEET_PROMPTS)])
+                took = time.perf_counter() - began
                 _, times = runner.frame(picture)
                 if number >= 5:
                     taken[name].append(times)
+                    changed[name].append(1000 * took)
         for name, frames in taken.items():
             spent = np.array(frames) * 1000
             whole = spent[:, 3] - spent[:, 0]
             parts = np.median(np.diff(spent, axis=1), axis=0)
-            rows.append(
-                Row(name, threads, *(round(float(value), 1) for value in (*np.quantile(whole, (0.5, 0.95)), *parts)))
-            )
+            values = (*np.quantile(whole, (0.5, 0.95)), *parts, statistics.median(changed[name]))
+            rows.append(Row(name, threads, *(round(float(value), 1) for value in values)))
     return rows
 
 
@@ -156,9 +166,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     machine = describe()
     rows = backends(arguments.rounds)
-    print("| backend | threads | frame p50 / p95 ms | begin | 4 steps | finish |\n|---|---|---|---|---|---|")
+    print("| backend | threads | frame p50 / p95 ms | begin | 4 steps | finish | a new prompt before it |")
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row.backend} | {row.threads} | {row.p50} / {row.p95} | {row.begin} | {row.denoise} | {row.finish} |")
+        stages = f"{row.begin} | {row.denoise} | {row.finish} | {row.prompt}"
+        print(f"| {row.backend} | {row.threads} | {row.p50} / {row.p95} | {stages} |")
     ways = upsampling(arguments.rounds)
     print("\n| from 320 x 176 to 640 x 360 | ms |\n|---|---|")
     for name, spent in ways.items():

@@ -220,7 +220,8 @@ def landed(kept: Kept) -> Found:
     run = kept("live")["nano"]
     stages = run["stages_ms"]
     whole = sum(stages[name]["p95"] for name in ("begin", "denoise", "finish"))
-    bound = stages["denoise"]["p95"] / 4 + whole + SLOT_MS + TRANSPORT_MS
+    alone = {(one["backend"], one["threads"]): one["prompt"] for one in kept("nano")["backends"]}
+    bound = alone["OpenVINO", 1] + stages["denoise"]["p95"] / 4 + whole + SLOT_MS + TRANSPORT_MS
     took = run["prompt_to_picture_ms"]["p95"]
     return Found(f"p95 {took:.0f} ms (the bound is {bound:.0f} here)", took <= bound)
 
@@ -391,7 +392,7 @@ SECTIONS: dict[str, tuple[Target, ...]] = {
         Target("over the socket, locked, worst start", "30 / 50 ms", "latency", glass("socket", "worst", 30, 50)),
         Target("the same, camera at 23.6 fps", "50 / 85 ms", "latency", glass("socket", "sliding", 50, 85)),
         Target("age added over the model's own time, p50", "≤ 50 ms", "live", added),
-        Target("prompt to picture", "step + frame + slot + transport", "live", landed),
+        Target("prompt to picture", "text + step + frame + slot + transport", "live", landed),
         Target("first picture, warm server, median", "< 1 s", "studio", first_picture),
         Target("server ready after start", "< 8 s", "live", ready),
         Target("the page's own figure against an outside one", "within one slot", "latency", hud),

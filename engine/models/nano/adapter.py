@@ -175,11 +175,13 @@ class NanoAdapter:
         present = text.new_full((1,), place.present)
         text = text * voice(strength, present)
         steps = place.schedule.steps
-        place.passes = []
-        for row in place.schedule.rows:
-            sigma = text.new_full((1,), row[0])
-            made = self._model.condition(text, sigma, steps, strength, present, places=place.places)
-            place.passes.append(PassCondition(made.films, self._lay(made.layout)))
+        sigmas = text.new_tensor([row[0] for row in place.schedule.rows])
+        words, *told = (one.expand(steps, *one.shape[1:]) for one in (text, strength, present))
+        made = self._model.condition(words, sigmas, steps, *told, places=place.places)
+        place.passes = [
+            PassCondition(tuple(film[[step]] for film in made.films), self._lay(made.layout[[step]]))
+            for step in range(steps)
+        ]
         decoder = self._model.decoder
         place.painting = decoder.conditions(text, strength, present)
         place.texture = self._passes.texture(_need(place.drawn), place.painting.code)
