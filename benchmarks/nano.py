@@ -29,7 +29,11 @@ SHEET_PROMPTS = ("watercolour", "cartoon", "thermal", "ink drawing, blue")
 
 @dataclass(frozen=True)
 class Row:
-    """One way of running the model: milliseconds a frame, and where they go; `prompt`: what a new one costs before it."""
+    """One way of running the model: milliseconds a frame, and where they go.
+
+    Attributes:
+        prompt: what a new one costs before its first frame.
+    """
 
     backend: str
     threads: int

@@ -165,9 +165,9 @@ class NanoAdapter:
         drawn = torch.from_numpy(place.noise).to(self._device)
         place.start = self._lay(drawn[:split].view(1, LATENT_CHANNELS, height, width))
         grain = drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width)
-        drawn = self._model.decoder.texture.drawn(self._lay(grain), place.places)
-        patterns = self._patterns.setdefault((height, width), self._lay(drawn.patterns))
-        place.drawn = Drawn(drawn.noise, patterns, self._lay(drawn.broad))
+        whole = self._model.decoder.texture.drawn(self._lay(grain), place.places)
+        patterns = self._patterns.setdefault((height, width), self._lay(whole.patterns))
+        place.drawn = Drawn(whole.noise, patterns, self._lay(whole.broad))
 
     def _write_conditions(self, place: _Lane) -> None:
         text = _need(place.text)
