@@ -5,6 +5,7 @@ picture and the newest control version, and looks between two steps whether its 
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -28,6 +29,8 @@ from liveglass.engine.worker.work import StreamWork, inspect
 log = structlog.get_logger()
 
 FAILURES_IN_A_ROW = 3
+REMEMBERED_WRITINGS = 8
+"""Of new versions, by how long it took to put them in their lane: the longest is planned for."""
 
 
 class WorkerLoop:
@@ -78,6 +81,7 @@ class WorkerLoop:
         self._streams: dict[str, StreamWork] = {}
         self._cohort: Sequence[StreamWork] = ()
         self._closing: list[StreamWork] = []
+        self._writings: deque[float] = deque(maxlen=REMEMBERED_WRITINGS)
         self._beside = Beside(adapter, clock, self._paints, self._before_step)
         self._questions = Questions(self._beside, self._refit, send, free_bytes)
         self._failures = 0
@@ -198,6 +202,7 @@ class WorkerLoop:
                     stream.rung.every,
                     has_work,
                     stream.size.pixels,
+                    max(self._writings, default=0.0) if stream.is_unwritten else 0.0,
                 )
             )
         return candidates
@@ -259,14 +264,25 @@ class WorkerLoop:
         started = self._clock.now()
         self.progress_at = started
         self._cohort = cohort
+        writing = 0.0
         for stream in cohort:
             done = stream.take_source()
             if done is not None:
                 self._send(m.SourceDone(stream.session, done, replaced=False))
-            stream.pin(started)
+            writing += self._pin(stream, started)
         self._paints(cohort)
         if self._run(cohort, [stream.lane for stream in cohort], started):
-            self._account(cohort, started)
+            self._account(cohort, started, writing)
+
+    def _pin(self, stream: StreamWork, started: float) -> float:
+        """Put the newest version in its lane; returns how many seconds that took where it is new."""
+        is_unwritten, begun = stream.is_unwritten, self._clock.now()
+        stream.pin(started)
+        if not is_unwritten:
+            return 0.0
+        took = self._clock.now() - begun
+        self._writings.append(took)
+        return took
 
     def _end_cohort(self) -> None:
         """Nothing is in flight any more: who was closed meanwhile goes."""
@@ -321,12 +337,13 @@ class WorkerLoop:
             self._send(m.Failed(stream.session, error.body(), is_last))
         self._questions.fail(error)
 
-    def _account(self, cohort: Sequence[StreamWork], started: float) -> None:
+    def _account(self, cohort: Sequence[StreamWork], started: float, writing: float) -> None:
+        """A cohort is out; `writing`: seconds of it that new versions took, which the next one of its kind does not."""
         self._failures = 0
         seconds = self._clock.now() - started
         case = _case(cohort)
         if case in self.meter or all(stream.made >= UNCOUNTED_FRAMES for stream in cohort):
-            self.meter.add(case.steps, case.batch, seconds, pixels=case.pixels)
+            self.meter.add(case.steps, case.batch, seconds - writing, pixels=case.pixels)
         for stream in cohort:
             stream.delivered(seconds / len(cohort))
 

@@ -33,6 +33,7 @@ class Candidate:
         has_work: whether there is something to generate now; else it only counts as load: its next camera picture comes
             within a slot, and whoever waits for the best moment meanwhile could be passed over again and again.
         pixels: of its pictures.
+        extra: seconds that its next frame takes on top, once: words that are not encoded yet.
     """
 
     session: str
@@ -44,6 +45,7 @@ class Candidate:
     every: int = 1
     has_work: bool = True
     pixels: int = USUAL_PIXELS
+    extra: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,12 @@ def _aims(now: float, candidates: Sequence[Candidate], cost: CostTable) -> list[
     """When each candidate's next frame should start."""
     aims = []
     for candidate in candidates:
-        need = cost.frame(candidate.steps, pixels=candidate.pixels).p95 + MARGIN_S
+        need = cost.frame(candidate.steps, pixels=candidate.pixels).p95 + candidate.extra + MARGIN_S
         # A session that has had no frame yet waits for nothing.
         after = candidate.last_slot + candidate.every if candidate.last_slot >= 0 else 0
         slot = max(after, candidate.grid.next_slot(now + need - LATE_S))
         aims.append(_Aim(candidate, slot, need, candidate.grid.deadline(slot) - need))
-    load = sum(aim.need * aim.candidate.grid.fps / aim.candidate.every for aim in aims)
+    load = sum((aim.need - aim.candidate.extra) * aim.candidate.grid.fps / aim.candidate.every for aim in aims)
     aims = [aim for aim in aims if aim.candidate.has_work]
     if load >= 1.0:
         # Not all fit: nobody waits for the best moment, only for the slot before to be out of reach.

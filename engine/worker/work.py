@@ -172,6 +172,11 @@ class StreamWork:
             return False
         return basis.still == newest[1].seq
 
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether its newest version has never been in a lane: a frame of it begins with that."""
+        return self._written is None or self._written[0] != self.control.version
+
     def find_still(self, inbound: Ring) -> Still | None:
         """Compare the newest source with the one that the picture on show was made from, once.
 

@@ -71,6 +71,22 @@ def test_a_new_version_gives_up_the_frame_in_flight_but_never_two_in_a_row() -> 
     assert worker.made[-1].provenance.version == 6
 
 
+def test_a_new_versions_words_are_planned_for() -> None:
+    worker = Worker()
+    worker.open()
+    worker.loop.meter.add(4, 1, 4 * STEP_S, pixels=SIZE.pixels)
+    worker.model.on_encode = lambda _: worker.clock.advance(0.02)
+    for number in range(4):
+        worker.source()
+        if number > 1:
+            worker.control()
+        worker.run()
+        stream = worker.loop._streams["a"]
+        if number:  # how long the first one's take was not known yet
+            assert worker.made[-1].finished_at <= stream.grid.deadline(stream.last_slot)
+    assert [frame.provenance.version for frame in worker.made] == [1, 1, 2, 3]
+
+
 def test_where_the_model_is_slow_a_given_up_frame_makes_room_at_once_for_the_one_with_the_newer_version() -> None:
     worker = Worker()
     worker.open()
