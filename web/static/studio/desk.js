@@ -70,7 +70,9 @@ export class Desk {
     const tiles = model.looks.map((look, i) => this.#tile(look, i));
     element("looks").replaceChildren(...tiles.map((tile) => tile.button));
     this.#tiles.show(tiles);
-    element("words").replaceChildren(...this.#wordGroups(model.vocabulary));
+    const groups = this.#wordGroups(model.vocabulary);
+    element("words").replaceChildren(...groups);
+    element("words-section").hidden = groups.length === 0; // a model of any words has no list of them
     this.#markWords();
     if (this.#live?.hello) this.#offerApplies(this.#live.hello.applies ?? ["all"]);
     if (this.#live?.control) this.#show(this.#live.control);
@@ -190,7 +192,7 @@ export class Desk {
   /** Words that mean something become chips; synonyms and fillers are not for tapping. @param {Record<string, unknown>} vocabulary */
   #wordGroups(vocabulary) {
     const groups = Object.entries(vocabulary).filter(([name]) => name !== "fillers");
-    return groups.flatMap(([name, words]) => (Array.isArray(words) ? [this.#wordGroup(name, words)] : []));
+    return groups.flatMap(([name, words]) => (Array.isArray(words) && words.length > 0 ? [this.#wordGroup(name, words)] : []));
   }
 
   /** @param {string} name @param {string[]} words */
