@@ -133,7 +133,12 @@ def _captured_size(count: int) -> int:
     return next((batch for batch in BATCHES if batch >= count), count)
 
 
-def cuda_capture() -> Capture:
+def capture_for(device: str) -> Capture | None:
+    """What captures passes on `device`; None where nothing does."""
+    return _cuda_capture() if device.startswith("cuda") else None
+
+
+def _cuda_capture() -> Capture:
     """Captures CUDA graphs that share one pool of memory, as they never run at once."""
     pool = torch.cuda.graph_pool_handle()
 

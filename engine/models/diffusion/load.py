@@ -12,7 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, DepthAnythingForDepthEstimation
 
-from liveglass.engine.models.captured import cuda_capture
+from liveglass.engine.models.captured import capture_for
 from liveglass.engine.models.diffusion import checkpoint, lora
 from liveglass.engine.models.diffusion.adapter import DiffusionAdapter, Parts
 from liveglass.engine.models.diffusion.checkpoint import Files
@@ -65,7 +65,7 @@ def load_preset(
     on_stage("loading")
     with refusing(preset.name, files.base):
         parts = _parts(preset, files, device, weights_type(device))
-    capture = cuda_capture() if captures and device.startswith("cuda") else None
+    capture = capture_for(device) if captures else None
     return DiffusionAdapter(parts, capture, "inductor" if compiles else None), device
 
 

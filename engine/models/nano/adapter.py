@@ -32,6 +32,7 @@ from liveglass.engine.models.nano.network import (
     PaintCondition,
     PassCondition,
     coordinates,
+    phases,
 )
 from liveglass.engine.models.nano.passes import Passes, TorchPasses
 from liveglass.engine.models.nano.sizes import working_size
@@ -165,9 +166,10 @@ class NanoAdapter:
         drawn = torch.from_numpy(place.noise).to(self._device)
         place.start = self._lay(drawn[:split].view(1, LATENT_CHANNELS, height, width))
         grain = drawn[split:].view(1, TEXTURE_CHANNELS, 4 * height, 4 * width)
-        whole = self._model.decoder.texture.drawn(self._lay(grain), place.places)
-        patterns = self._patterns.setdefault((height, width), self._lay(whole.patterns))
-        place.drawn = Drawn(whole.noise, patterns, self._lay(whole.broad))
+        if (height, width) not in self._patterns:
+            self._patterns[height, width] = self._lay(phases(8 * height, 8 * width).to(self._device))
+        whole = self._model.decoder.texture.drawn(self._lay(grain), place.places, self._patterns[height, width])
+        place.drawn = whole._replace(broad=self._lay(whole.broad))
 
     def _write_conditions(self, place: _Lane) -> None:
         text = _need(place.text)

@@ -268,12 +268,12 @@ class Texture(nn.Module):
 
     def forward(self, noise: Tensor, places: Tensor, code: Tensor) -> Tensor:
         """`[B, channels, H/2, W/2]` from noise `[B, 4, H/2, W/2]`, places `[B or 1, 2, H/8, W/8]`, codes `[B, 24]`."""
-        return self.printed(self.drawn(noise, places), self.kernels(code))
-
-    def drawn(self, noise: Tensor, places: Tensor) -> Drawn:
-        """What it is made of, whatever the prompt."""
         height, width = noise.shape[-2:]
         patterns = phases(2 * height, 2 * width).to(noise).expand(len(noise), -1, -1, -1)
+        return self.printed(self.drawn(noise, places, patterns), self.kernels(code))
+
+    def drawn(self, noise: Tensor, places: Tensor, patterns: Tensor) -> Drawn:
+        """What it is made of, whatever the prompt."""
         broad = torch.cat([F.avg_pool2d(noise, 4) * 4, places.expand(len(noise), -1, -1, -1)], 1)
         return Drawn(noise, patterns, broad)
 

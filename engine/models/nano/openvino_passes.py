@@ -158,7 +158,7 @@ def _examples(model: NanoModel) -> dict[str, list[Tensor]]:
     noise = torch.randn(1, network.TEXTURE_CHANNELS, height // 2, width // 2)
     latent = torch.randn(1, network.LATENT_CHANNELS, height // 8, width // 8)
     context = model.denoiser.context(features, places)
-    drawn = model.decoder.texture.drawn(noise, places)
+    drawn = model.decoder.texture.drawn(noise, places, network.phases(height, width))
     kernels = model.decoder.texture.kernels(painting.code)
     texture = model.decoder.texture.printed(drawn, kernels)
     return {

@@ -9,7 +9,7 @@ from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from transformers import Qwen2Tokenizer, Qwen3ForCausalLM
 
-from liveglass.engine.models.captured import cuda_capture
+from liveglass.engine.models.captured import capture_for
 from liveglass.engine.models.diffusion.schedules import FlowScheduler, flow_scheduler, klein_shift
 from liveglass.engine.models.loading import WHOLE, make_sure_it_fits, prepare, read, refusing, weights_type
 from liveglass.engine.models.packed import checkpoint
@@ -50,7 +50,7 @@ def load_packed(
     on_stage("loading")
     with refusing(recipe.name, looked.folder):
         parts = _parts(recipe, looked, device, weights_type(device))
-        capture = cuda_capture() if captures and device.startswith("cuda") else None
+        capture = capture_for(device) if captures else None
         return PackedAdapter(parts, capture, "inductor" if compiles else None), device
 
 
